@@ -78,7 +78,7 @@ class SlowFsync:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostReplies:
-    """Each reply from `target` is lost with `probability`, after the effect; the connection dies."""
+    """Each reply of `target` is lost with `probability`, after the effect; the connection dies."""
 
     target: Target
     probability: float
@@ -87,7 +87,7 @@ class LostReplies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseRestart:
-    """The database ends, rolling back what is open, and comes back `down_s` later with its commits."""
+    """The database ends, rolls back what is open, and is back `down_s` later with its commits."""
 
     down_s: float
 
@@ -158,7 +158,8 @@ class AtCrossing:
 
     `label` matches the start of the crossing's label (`COMMIT`, `UPDATE carts`, `EVALSHA`,
     `capture`); empty matches all. On the request leg the effect never happens; on the reply leg it
-    has happened and the caller does not learn of it.
+    has happened and the caller does not learn of it. With `after_latest_s`, the moment from which
+    crossings count is drawn uniformly from [after_s, after_latest_s].
     """
 
     target: Target
@@ -168,6 +169,7 @@ class AtCrossing:
     operation: str = ""  # hold | release | checkout | sweep | task; empty matches all
     after_s: float = 0.0
     occurrence: int = 1
+    after_latest_s: float | None = None
 
 
 Placement = At | AtCrossing

@@ -166,3 +166,4 @@ class Scenario(Part):
     plans: dict[str, Plan] = {}
     options: dict[str, dict[str, str | int | float | bool]] = {}  # per strategy
     trace_arrivals_s: tuple[float, ...] = ()  # filled by the loader from `arrivals.trace`
+    trace_quantities: tuple[int, ...] = ()  # likewise; if not empty, the party size of each buyer

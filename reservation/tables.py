@@ -82,7 +82,7 @@ payments = Table(
     Column("idempotency_key", String(64), primary_key=True),
     Column("hold_id", String(64), nullable=False),
     Column("amount_cents", Integer, nullable=False),
-    Column("status", String(10), nullable=False),  # pending | captured | declined | refunded
+    Column("status", String(10), nullable=False),  # pending captured declined refunding refunded
     Column("created_at", Double, nullable=False),
     CheckConstraint("amount_cents >= 0", name="ck_payments_amount"),
     Index("ix_payments_status_created_at", "status", "created_at"),

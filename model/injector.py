@@ -1,0 +1,276 @@
+"""Strikes the faults of a plan in the simulated arm, and heals them.
+
+Each strike is recorded in the history as it really happened. A fault this arm cannot do is refused
+with `UnsupportedFault`, before the run begins.
+"""
+
+from collections.abc import Generator
+
+import simpy
+
+from chaos.faults import (
+    Actor,
+    AppKill,
+    AppPause,
+    At,
+    AtCrossing,
+    ClockStep,
+    DatabaseRestart,
+    Fault,
+    FaultPlan,
+    Leg,
+    LostReplies,
+    Partition,
+    PaymentTimeouts,
+    PlannedFault,
+    RedisDeath,
+    Slow,
+    SlowFsync,
+    SweeperStopped,
+    Target,
+    UnsupportedFault,
+)
+from model.history import FaultSpan, History
+from model.kernel import Request, ServerDied
+from model.link import Link
+from model.servers import Cloud, Server
+
+Steps = Generator[simpy.Event, None, None]
+
+
+class Armed:
+    """A crossing-placed fault that waits for its crossing."""
+
+    __slots__ = ("from_s", "left", "planned", "when")
+
+    def __init__(self, planned: PlannedFault, when: AtCrossing, from_s: float) -> None:
+        self.planned = planned
+        self.when = when
+        self.from_s = from_s
+        self.left = when.occurrence
+
+    def matches(self, request: Request, target: Target, leg: Leg, label: str, now_s: float) -> bool:
+        """Whether this crossing is one of those the placement names."""
+        when = self.when
+        return (
+            now_s >= self.from_s
+            and when.target is target
+            and when.leg is leg
+            and label.startswith(when.label)
+            and when.actor in {Actor.ANY, request.kind}
+            and when.operation in {"", request.operation}
+        )
+
+
+class Injector:
+    """Interprets one fault plan against one cloud."""
+
+    def __init__(self, cloud: Cloud, history: History, plan: FaultPlan) -> None:
+        self.cloud = cloud
+        self.env = cloud.kernel.env
+        self.history = history
+        self.plan = plan
+        self.sweepers_stopped = 0
+        self._armed: list[Armed] = []
+        for planned in plan.faults:
+            self._refuse_impossible(planned.fault)
+
+    def arm(self) -> None:
+        """Draw the times and set the traps; call once, before the sale opens."""
+        for index, planned in enumerate(self.plan.faults):
+            draw = self.cloud.draw("fault", f"{self.plan.name}/{index}")
+            when = planned.when
+            if isinstance(when, At):
+                at_s = draw.uniform(when.earliest_s, when.latest_s)
+                self.env.process(self._strike_at(at_s, planned.fault, index))
+            else:
+                until_s = when.after_s if when.after_latest_s is None else when.after_latest_s
+                from_s = draw.uniform(when.after_s, until_s)
+                self._armed.append(Armed(planned, when, from_s))
+        if self._armed:
+            self.cloud.kernel.ambush = self._ambush
+
+    def _refuse_impossible(self, fault: Fault) -> None:
+        needs_redis = isinstance(fault, RedisDeath | SlowFsync) or (
+            isinstance(fault, Partition | Slow | LostReplies) and fault.target is Target.REDIS
+        )
+        if isinstance(fault, Partition | Slow | LostReplies) and fault.target is Target.PAYMENT:
+            raise UnsupportedFault(
+                f"{fault}: the payment provider knows `payment-timeout` only in the simulated arm"
+            )
+        if needs_redis and self.cloud.redis is None:
+            return  # strikes a store this strategy does not have: nothing to do, see _strike
+
+    def _strike_at(self, at_s: float, fault: Fault, index: int) -> Steps:
+        yield self.env.timeout(at_s)
+        yield from self._strike(fault, index, None)
+
+    def _ambush(self, request: Request, target: Target, leg: Leg, label: str) -> None:
+        """Called at every leg of every crossing while traps are set."""
+        for armed in self._armed:
+            if not armed.matches(request, target, leg, label, self.env.now):
+                continue
+            armed.left -= 1
+            if armed.left:
+                continue
+            self._armed.remove(armed)
+            if not self._armed:
+                self.cloud.kernel.ambush = None
+            self._spring(armed, request, label, leg)
+            return
+
+    def _spring(self, armed: Armed, request: Request, label: str, leg: Leg) -> None:
+        index = self.plan.faults.index(armed.planned)
+        fault = armed.planned.fault
+        if isinstance(fault, LostReplies):
+            raise UnsupportedFault(
+                "lost replies at a crossing: place an AppKill on the reply leg, or a time window"
+            )
+        steps = self._strike(fault, index, request)
+        first = next(steps, None)  # the blow itself falls at this very instant
+        if first is not None:
+            self.env.process(self._go_on(first, steps))
+        self.history.faults[-1].detail += f" at {leg} of {label} by {request.actor}"
+        if request.dying:
+            raise ServerDied
+
+    def _go_on(self, first: simpy.Event, steps: Steps) -> Steps:
+        yield first
+        yield from steps
+
+    def _strike(self, fault: Fault, index: int, request: Request | None) -> Steps:
+        span = FaultSpan(fault=fault_name(fault), started_s=self.env.now, ended_s=None)
+        self.history.faults.append(span)
+        self.cloud.kernel.trace.note(self.env.now, "fault", span.fault, "", "", "strikes")
+        match fault:
+            case RedisDeath():
+                yield from self._redis_death(fault, span)
+            case Partition() | Slow() | LostReplies():
+                yield from self._link_trouble(fault, span)
+            case SlowFsync():
+                yield from self._slow_fsync(fault, span)
+            case DatabaseRestart():
+                self.cloud.database.stop()
+                yield self.env.timeout(fault.down_s)
+                self.cloud.database.start()
+            case AppKill() | AppPause():
+                yield from self._server_trouble(fault, span, self._victim(index, request))
+            case SweeperStopped():
+                self.sweepers_stopped += 1
+                if fault.duration_s is None:
+                    return
+                yield self.env.timeout(fault.duration_s)
+                self.sweepers_stopped -= 1
+            case PaymentTimeouts():
+                link = self.cloud.provider.link
+                link.loss = fault.probability
+                yield self.env.timeout(fault.duration_s)
+                link.loss = 0.0
+            case ClockStep():
+                self._step_clock(fault)
+        span.ended_s = self.env.now
+        self.cloud.kernel.trace.note(self.env.now, "fault", span.fault, "", "", "healed")
+
+    def _redis_death(self, fault: RedisDeath, span: FaultSpan) -> Steps:
+        redis = self.cloud.redis
+        if redis is None:
+            span.detail = "this strategy has no Redis"
+            return
+        lost_before = redis.lost_commands
+        redis.die(fault.death)
+        lost = redis.lost_commands - lost_before
+        kept = (
+            "kept all" if redis.aof is not None and not lost else f"lost the last {lost} commands"
+        )
+        span.detail = (
+            f"persistence {redis.persistence}"
+            if redis.aof is None
+            else f"persistence {redis.persistence}: the disk {kept}"
+        )
+        yield self.env.timeout(fault.down_s)
+        redis.start()
+
+    def _link_trouble(self, fault: Partition | Slow | LostReplies, span: FaultSpan) -> Steps:
+        link = self._link(fault.target)
+        if fault.target is Target.REDIS and self.cloud.redis is None:
+            span.detail = "this strategy has no Redis"
+            return
+        match fault:
+            case Partition():
+                link.cut = True
+            case Slow():
+                link.extra_s += fault.extra_s
+            case LostReplies():
+                link.loss = fault.probability
+        yield self.env.timeout(fault.duration_s)
+        match fault:
+            case Partition():
+                link.cut = False
+            case Slow():
+                link.extra_s -= fault.extra_s
+            case LostReplies():
+                link.loss = 0.0
+
+    def _slow_fsync(self, fault: SlowFsync, span: FaultSpan) -> Steps:
+        redis = self.cloud.redis
+        if redis is None or redis.aof is None:
+            span.detail = "no append-only file here"
+            return
+        healthy_s = redis.aof.fsync_s
+        redis.aof.fsync_s = fault.fsync_s
+        yield self.env.timeout(fault.duration_s)
+        redis.aof.fsync_s = healthy_s
+
+    def _server_trouble(self, fault: AppKill | AppPause, span: FaultSpan, server: Server) -> Steps:
+        span.detail = server.name
+        if isinstance(fault, AppPause):
+            server.pause(fault.duration_s)
+            yield self.env.timeout(fault.duration_s)
+            return
+        server.kill()
+        yield self.env.timeout(fault.restart_s)
+        server.start()
+
+    def _victim(self, index: int, request: Request | None) -> Server:
+        if request is not None:
+            server: Server = request.server
+            return server
+        draw = self.cloud.draw("victim", f"{self.plan.name}/{index}")
+        return self.cloud.servers[draw.randrange(len(self.cloud.servers))]
+
+    def _step_clock(self, fault: ClockStep) -> None:
+        if fault.target is Target.REDIS and self.cloud.redis is not None:
+            self.cloud.redis.clock_offset_s += fault.step_s
+        elif fault.target is Target.DATABASE:
+            self.cloud.database.clock_offset_s += fault.step_s
+        elif fault.target is None:
+            for server in self.cloud.servers:
+                server.clock.skew_s += fault.step_s
+
+    def _link(self, target: Target) -> Link:
+        return self.cloud.redis_link if target is Target.REDIS else self.cloud.database_link
+
+
+def fault_name(fault: Fault) -> str:
+    """A fault in a few words, as histories and stories print it."""
+    match fault:
+        case RedisDeath():
+            return f"redis {fault.death}"
+        case Partition() | Slow() | LostReplies():
+            return f"{fault.target} {_WORDS[type(fault)]}"
+        case _:
+            return _WORDS[type(fault)]
+
+
+_WORDS: dict[type, str] = {
+    Partition: "partition",
+    Slow: "slow",
+    LostReplies: "lost replies",
+    SlowFsync: "slow fsync",
+    DatabaseRestart: "database restart",
+    AppKill: "app kill",
+    AppPause: "app pause",
+    SweeperStopped: "sweeper stopped",
+    PaymentTimeouts: "payment timeouts",
+    ClockStep: "clock step",
+}

@@ -1,0 +1,98 @@
+"""The way between the application servers and one store: travel times, and what may go wrong.
+
+A crossing has two legs. `Link.request` is the way there, ending just before the effect;
+`Link.reply` is the way back. Each leg takes half of the drawn round trip.
+"""
+
+from math import log
+from statistics import NormalDist
+
+from chaos.faults import Leg, Target
+from model.kernel import Kernel
+
+_Z99 = NormalDist().inv_cdf(0.99)
+
+
+class TravelTime:
+    """A lognormal round trip, in seconds, given by its median and 99th percentile."""
+
+    __slots__ = ("mu", "sigma")
+
+    def __init__(self, median_ms: float, p99_ms: float) -> None:
+        self.mu = log(median_ms / 1000.0)
+        self.sigma = max(0.0, log(p99_ms / median_ms) / _Z99)
+
+
+class LinkCut(Exception):
+    """The packets are dropped: the caller waited for its timeout and knows nothing."""
+
+
+class ReplyLost(Exception):
+    """The effect happened; the connection broke before its reply came through."""
+
+
+class Link:
+    """One store's link, shared by all application servers.
+
+    `cut` (partition), `extra_s` (slow) and `loss` (lost replies) are set by the fault injector and
+    healed by it. `timeout_s` is the client's socket timeout.
+    """
+
+    def __init__(self, kernel: Kernel, target: Target, timeout_s: float) -> None:
+        self.kernel = kernel
+        self.target = target
+        self.timeout_s = timeout_s
+        self.cut = False
+        self.extra_s = 0.0
+        self.loss = 0.0
+        self.crossings = 0
+
+    def request(self, label: str, travel: TravelTime) -> None:
+        """Travel there.
+
+        Raises:
+            LinkCut: the store was not reached within the timeout; surely no effect.
+            ServerDied: the caller's server died on the way.
+        """
+        kernel = self.kernel
+        request = kernel.current
+        if request is None:
+            return
+        if request.dying:
+            kernel.wait(kernel.env.event())
+        self.crossings += 1
+        if kernel.ambush is not None:
+            kernel.ambush(request, self.target, Leg.REQUEST, label)
+        leg_s = request.draw.lognormvariate(travel.mu, travel.sigma) * 0.5 + self.extra_s
+        kernel.wait(kernel.env.timeout(leg_s))
+        if self.cut:
+            kernel.sleep(max(0.0, self.timeout_s - leg_s))
+            kernel.trace.note(kernel.now, request.actor, self.target, Leg.REQUEST, label, "cut")
+            raise LinkCut(label)
+
+    def reply(self, label: str, travel: TravelTime, after_s: float = 0.0) -> None:
+        """Travel back, after the store took `after_s` to answer.
+
+        Raises:
+            ReplyLost: the effect happened, the reply did not come through.
+            ServerDied: the caller's server died meanwhile.
+        """
+        kernel = self.kernel
+        request = kernel.current
+        if request is None:
+            return
+        kernel.trace.note(kernel.env.now, request.actor, self.target, Leg.REPLY, label, "")
+        if kernel.ambush is not None:
+            kernel.ambush(request, self.target, Leg.REPLY, label)
+        leg_s = request.draw.lognormvariate(travel.mu, travel.sigma) * 0.5 + self.extra_s
+        kernel.wait(kernel.env.timeout(after_s + leg_s))
+        if self.cut:
+            kernel.sleep(max(0.0, self.timeout_s - leg_s))
+            self._lose(request.actor, label)
+        if self.loss and request.server.world.chance(request.actor, "loss") < self.loss:
+            self._lose(request.actor, label)
+
+    def _lose(self, actor: str, label: str) -> None:
+        kernel = self.kernel
+        kernel.trace.note(kernel.now, actor, self.target, Leg.REPLY, label, "lost")
+        raise ReplyLost(label)

@@ -1,0 +1,98 @@
+"""The simulated payment provider: idempotent by key, slow, and sometimes silent.
+
+Its ledger is the ground truth of the money: the audit reads it, never the shop's own table.
+Times and the share of declined payments are the scenario's (numbers: 3-D Secure).
+"""
+
+from dataclasses import dataclass
+
+from chaos.faults import Leg, Target
+from model.kernel import Kernel
+from model.link import Link, LinkCut, ReplyLost, TravelTime
+from model.scenario import Payment
+from model.streams import stream
+from reservation.api import PaymentStatus, PaymentTimeout
+
+_TRAVEL = TravelTime(20.0, 60.0)  # a call over the internet to the provider and back
+
+
+@dataclass(slots=True)
+class LedgerEntry:
+    """What happened to one key's money."""
+
+    amount_cents: int
+    status: PaymentStatus
+    captured_s: float | None = None
+    refunded_s: float | None = None
+
+
+class SimulatedProvider:
+    """The provider; one object serves every application server."""
+
+    def __init__(self, kernel: Kernel, settings: Payment, seed: int) -> None:
+        self.kernel = kernel
+        self.settings = settings
+        self.seed = seed
+        self.link = Link(kernel, Target.PAYMENT, settings.timeout_s)
+        self.ledger: dict[str, LedgerEntry] = {}
+
+    def capture(self, key: str, amount_cents: int) -> PaymentStatus:
+        """Take the money (see `reservation.api.PaymentGateway`)."""
+        self._request("capture")
+        entry = self.ledger.get(key)
+        if entry is None:
+            duration_s, declined = self._fate(key)
+            if self.kernel.current is not None:
+                self.kernel.sleep(duration_s)
+            entry = self.ledger.get(key)  # a repeat may have overtaken this one
+        if entry is None:
+            entry = LedgerEntry(amount_cents, PaymentStatus.DECLINED)
+            if not declined:
+                entry.status = PaymentStatus.CAPTURED
+                entry.captured_s = self.kernel.now
+            self.ledger[key] = entry
+        self._reply("capture")
+        return PaymentStatus.CAPTURED if entry.captured_s is not None else entry.status
+
+    def refund(self, key: str) -> PaymentStatus:
+        """Give the money back."""
+        self._request("refund")
+        entry = self.ledger.get(key)
+        if entry is not None and entry.status is PaymentStatus.CAPTURED:
+            entry.status = PaymentStatus.REFUNDED
+            entry.refunded_s = self.kernel.now
+        self._reply("refund")
+        return PaymentStatus.UNKNOWN if entry is None else entry.status
+
+    def lookup(self, key: str) -> PaymentStatus:
+        """What is known of `key`."""
+        self._request("lookup")
+        entry = self.ledger.get(key)
+        self._reply("lookup")
+        return PaymentStatus.UNKNOWN if entry is None else entry.status
+
+    def _fate(self, key: str) -> tuple[float, bool]:
+        """How long this payment takes and whether it is declined: one draw per key."""
+        draw = stream(self.seed, "payment", key)
+        challenged = draw.random() < self.settings.challenged
+        challenge_s = draw.expovariate(1.0 / self.settings.challenge_mean_s)
+        failed = draw.random() < self.settings.challenge_fail
+        if challenged:
+            return challenge_s, failed
+        return self.settings.plain_s, False
+
+    def _request(self, label: str) -> None:
+        try:
+            self.link.request(label, _TRAVEL)
+        except LinkCut as error:
+            raise PaymentTimeout("the payment provider did not answer") from error
+
+    def _reply(self, label: str) -> None:
+        try:
+            self.link.reply(label, _TRAVEL)
+        except ReplyLost as error:
+            kernel = self.kernel
+            kernel.sleep(self.settings.timeout_s)
+            actor = kernel.current.actor if kernel.current is not None else ""
+            kernel.trace.note(kernel.now, actor, Target.PAYMENT, Leg.REPLY, label, "timeout")
+            raise PaymentTimeout("the payment provider's answer did not arrive") from error

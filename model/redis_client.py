@@ -1,0 +1,200 @@
+"""redis-py over a simulated link: real client, real pool, real retries, virtual time.
+
+The seam is the *connection* (not `execute_command`, which pipelines and redis-py's own retries
+bypass): `send_packed_command` is the request leg and the effect, `read_response` the reply leg.
+"""
+
+from random import Random
+from typing import Any
+
+import redis
+from fakeredis import FakeRedisConnection
+from redis.backoff import AbstractBackoff
+from redis.retry import Retry
+
+from model.kernel import Kernel, withdraw
+from model.link import Link, LinkCut, ReplyLost, TravelTime
+from model.redis_server import ServerSocket, SimulatedRedis
+
+
+class SimulatedConnection(FakeRedisConnection):
+    """One redis-py connection whose commands cross a simulated link."""
+
+    def __init__(
+        self,
+        *,
+        simulated: SimulatedRedis,
+        link: Link,
+        travel: TravelTime,
+        **kwargs: Any,
+    ) -> None:
+        self._simulated = simulated
+        self._link = link
+        self._travel = travel
+        self._incarnation = 0
+        self._awaiting = ""  # the label of the command whose reply is due
+        super().__init__(server=simulated.fake, driver_info=None, **kwargs)
+
+    def _connect(self) -> ServerSocket:
+        try:
+            self._link.request("CONNECT", self._travel)
+            self._require_server()
+            self._incarnation = self._simulated.incarnation
+            self._link.reply("CONNECT", self._travel)
+        except (LinkCut, ReplyLost) as error:
+            raise redis.TimeoutError("Timeout connecting to server") from error
+        return ServerSocket(
+            self._simulated, self._simulated.fake, db=self.db, client_class=redis.Redis
+        )
+
+    def _require_server(self) -> None:
+        if not self._simulated.alive:
+            raise redis.ConnectionError("Error 111 connecting to redis. Connection refused.")
+
+    def _require_session(self) -> None:
+        """The connection lives as long as the server process it was made to."""
+        if self._incarnation != self._simulated.incarnation or not self._simulated.alive:
+            self.disconnect()
+            raise redis.ConnectionError("Error while reading from socket: Connection reset by peer")
+
+    def can_read(self, timeout: float | None = 0) -> bool:
+        """Whether unread data (or a closed socket) is there; the pool asks before each use."""
+        if self._sock is not None:
+            self._require_session()
+        return super().can_read(timeout)
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Travel to the server; the effect happens here, at one instant."""
+        if self._sock is None:
+            self.connect()
+        if self._simulated.kernel.current is None:
+            self._require_session()
+            super().send_packed_command(command, check_health)
+            return
+        label = command_name(command)
+        try:
+            self._link.request(label, self._travel)
+        except LinkCut as error:
+            self.disconnect()
+            raise redis.TimeoutError("Timeout writing to socket") from error
+        self._require_session()
+        simulated = self._simulated
+        while simulated.busy_until > simulated.kernel.env.now:
+            simulated.kernel.sleep(simulated.busy_until - simulated.kernel.env.now)
+            self._require_session()
+        super().send_packed_command(command, check_health)
+        self._awaiting = label
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Travel back with the reply; the first one of a pipeline pays for all."""
+        label = self._awaiting
+        if label:
+            self._awaiting = ""
+            simulated = self._simulated
+            stalled_s = max(0.0, simulated.reply_at - simulated.kernel.env.now)
+            try:
+                self._link.reply(label, self._travel, stalled_s)
+            except ReplyLost as error:
+                self.disconnect()
+                raise redis.ConnectionError(
+                    "Error while reading from socket: Connection closed by server."
+                ) from error
+            self._require_session()
+        return super().read_response(*args, **kwargs)
+
+
+class SimulatedPool(redis.ConnectionPool):
+    """A redis-py pool whose limit is waited for in virtual time (see `BlockingConnectionPool`)."""
+
+    def __init__(self, kernel: Kernel, resource: Any, timeout_s: float, **kwargs: Any) -> None:
+        self._kernel = kernel
+        self._places = resource
+        self._place_timeout_s = timeout_s
+        self._claims: dict[int, Any] = {}
+        super().__init__(connection_class=SimulatedConnection, **kwargs)
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """A connected connection.
+
+        Raises:
+            redis.ConnectionError: none was free within the timeout.
+        """
+        if self._kernel.current is None:
+            return super().get_connection(command_name, *keys, **options)
+        claim = self._kernel.acquire(self._places, self._place_timeout_s)
+        if claim is None:
+            raise redis.ConnectionError("No connection available.")
+        try:
+            connection = super().get_connection(command_name, *keys, **options)
+        except BaseException:
+            withdraw(self._places, claim)
+            raise
+        self._claims[id(connection)] = claim
+        return connection
+
+    def release(self, connection: Any) -> None:
+        """Give a connection, and its place, back."""
+        super().release(connection)
+        claim = self._claims.pop(id(connection), None)
+        if claim is not None:
+            withdraw(self._places, claim)
+
+
+class VirtualBackoff(AbstractBackoff):
+    """Full jitter like redis-py's default, slept in virtual time and drawn from a seeded stream.
+
+    redis-py sleeps with `time.sleep` for what `compute` returns; this waits inside, returning 0.
+    """
+
+    def __init__(self, kernel: Kernel, draw: Random, base_s: float, cap_s: float) -> None:
+        self._kernel = kernel
+        self._draw = draw
+        self._base_s = base_s
+        self._cap_s = cap_s
+
+    def __deepcopy__(self, memo: Any) -> "VirtualBackoff":
+        return self  # redis-py copies the retry into each connection; the kernel must not be
+
+    def reset(self) -> None:
+        """Nothing is kept between attempts."""
+
+    def compute(self, failures: int) -> float:
+        """Wait before attempt number `failures` + 1."""
+        if self._kernel.current is not None:
+            ceiling_s = min(self._cap_s, self._base_s * 2.0**failures)
+            self._kernel.sleep(ceiling_s / 2 + self._draw.random() * ceiling_s / 2)
+        return 0.0
+
+
+def command_name(command: Any) -> str:
+    """The name of the first command in what redis-py packed."""
+    data = command[0] if isinstance(command, list) else command
+    if isinstance(data, str):
+        data = data.encode()
+    return bytes(data).split(b"\r\n", 3)[2].decode()
+
+
+def make_client(
+    kernel: Kernel,
+    simulated: SimulatedRedis,
+    link: Link,
+    travel: TravelTime,
+    *,
+    places: Any,
+    timeout_s: float,
+    retries: int,
+    draw: Random,
+) -> redis.Redis:
+    """A redis-py client of one application server."""
+    backoff = VirtualBackoff(kernel, draw, base_s=0.01, cap_s=1.0)
+    pool = SimulatedPool(
+        kernel,
+        places,
+        timeout_s,
+        simulated=simulated,
+        link=link,
+        travel=travel,
+        protocol=2,
+        retry=Retry(backoff, retries),
+    )
+    return redis.Redis(connection_pool=pool)

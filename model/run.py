@@ -1,0 +1,190 @@
+"""One run from its spec: build the cloud, open the sale, let everybody finish, audit."""
+
+from collections.abc import Generator
+from typing import Any
+
+import simpy
+from reservation.catalogue import find, resolve_options
+from sqlalchemy import insert
+
+from model.arrivals import arrival_times
+from model.audit import read_audit
+from model.buyers import EVENT_ID, Counter, Crowd, seat_names
+from model.history import FaultSpan, History
+from model.housekeeping import Housekeeping
+from model.injector import Injector
+from model.kernel import Kernel
+from model.scenario import Scenario
+from model.scenario_plans import resolve_plan
+from model.servers import Cloud
+from model.spec import RunResult, RunSpec
+from model.spec_codec import spec_to_meta
+from reservation.api import AdmissionKind
+from reservation.tables import events, metadata, seats
+
+SLACK_S = 60.0
+"""Beyond two sweeper periods and the grace: for a pass that was interrupted and its successor."""
+
+
+class WrongAdmission(ValueError):
+    """A strategy was asked to sell what it cannot, such as seats by quantity."""
+
+
+def sweep_bound_s(scenario: Scenario) -> float:
+    """How long after its end a hold's stock may stay unsellable before it counts as leaked."""
+    return 2.0 * scenario.sweeper.period_s + scenario.sweeper.grace_s + SLACK_S
+
+
+def simulate(spec: RunSpec, *, record_crossings: bool = False) -> RunResult:
+    """Run one sale in virtual time and return its history, trace hash and counts.
+
+    Equal specs give equal results, in any process.
+
+    Raises:
+        UnknownStrategy, BadOption, UnknownFault, ScenarioError, UnsupportedFault, WrongAdmission:
+            the spec asks for what is not there.
+    """
+    info = find(spec.strategy)
+    scenario = spec.scenario
+    if scenario.sale.kind not in info.admits:
+        raise WrongAdmission(
+            f"{spec.strategy} does not sell kind = {scenario.sale.kind.value!r} (scenario"
+            f" {scenario.name}); it sells {', '.join(sorted(k.value for k in info.admits))}"
+        )
+    options = resolve_options(info, _given_options(spec))
+    plan = resolve_plan(spec.fault, scenario)
+    kernel = Kernel(keep_crossings=record_crossings)
+    history = History(
+        meta=spec_to_meta(spec),
+        capacity={EVENT_ID: scenario.sale.capacity},
+        ttl_s=scenario.hold.ttl_s,
+        sweep_bound_s=sweep_bound_s(scenario),
+    )
+    cloud = Cloud(kernel, spec, info, options)
+    try:
+        sale = Sale(cloud, history, Injector(cloud, history, plan))
+        sale.open()
+        sale.play()
+        return sale.close()
+    finally:
+        cloud.close()
+
+
+def _given_options(spec: RunSpec) -> dict[str, Any]:
+    """The scenario's facts a strategy must know, the scenario's options, the command's options."""
+    info = find(spec.strategy)
+    scenario = spec.scenario
+    facts = {
+        "ttl_s": scenario.hold.ttl_s,
+        "sweeper_grace_s": scenario.sweeper.grace_s,
+        "batch": scenario.sweeper.batch,
+    }
+    given: dict[str, Any] = {k: v for k, v in facts.items() if k in info.defaults}
+    given.update(scenario.options.get(spec.strategy, {}))
+    given.update(spec.options)
+    return given
+
+
+class Sale:
+    """One sale from its opening to the audit."""
+
+    def __init__(self, cloud: Cloud, history: History, injector: Injector) -> None:
+        self.cloud = cloud
+        self.env = cloud.kernel.env
+        self.history = history
+        self.injector = injector
+        self.counter = Counter(cloud, history)
+        self.housekeeping = Housekeeping(self.counter, injector)
+        scenario = cloud.spec.scenario
+        self.crowd = Crowd(self.counter, scenario, cloud.spec.seed)
+        self._inside = 0
+        self._everybody_left = self.env.event()
+
+    def open(self) -> None:
+        """Tables, stock, caches, sweepers, traps."""
+        cloud = self.cloud
+        sale = cloud.spec.scenario.sale
+        engine = cloud.servers[0].engine
+        metadata.create_all(engine)
+        event = {
+            "id": EVENT_ID,
+            "capacity": sale.capacity,
+            "remaining_ticket": sale.capacity,
+            "price_cents": sale.price_cents,
+        }
+        with engine.begin() as connection:
+            connection.execute(insert(events), [event])
+            if sale.kind is AdmissionKind.SEATS:
+                names = seat_names(sale.capacity, sale.row_length)
+                rows = [{"event_id": EVENT_ID, "seat_no": n, "status": "available"} for n in names]
+                connection.execute(insert(seats), rows)
+        cloud.servers[0].strategy.open_sale(EVENT_ID)
+        self.housekeeping.start()
+        self.injector.arm()
+
+    def play(self) -> None:
+        """Until everybody has left, and then until every hold has ended and been swept."""
+        self.env.process(self._doors())
+        self.env.run(until=self._everybody_left)
+        ends = [o.expires_s for o in self.history.operations if o.expires_s is not None]
+        strikes = [p for p in self.history.faults if p.ended_s is None]
+        last_s = max([self.env.now, *ends])
+        rest_s = last_s + self.history.sweep_bound_s + 1.0
+        self._left_s = self.env.now
+        if strikes or rest_s > self.env.now:
+            self.env.run(until=rest_s)
+
+    def close(self) -> RunResult:
+        """Audit and measure."""
+        kernel = self.cloud.kernel
+        self.history.audit = read_audit(
+            self.cloud, at_s=self.env.now, quiet_s=self.env.now - self._left_s
+        )
+        self.history.faults.sort(key=_started)
+        self.history.meta["trace_hash"] = kernel.trace.digest()
+        return RunResult(
+            history=self.history,
+            trace_hash=kernel.trace.digest(),
+            metrics=self._metrics(),
+            crossings=kernel.trace.kept or [],
+        )
+
+    def _metrics(self) -> dict[str, float]:
+        cloud, buyers = self.cloud, max(1, self._buyers)
+        redis_calls = 0 if cloud.redis is None else cloud.redis.calls
+        return {
+            "buyers": float(self._buyers),
+            "crossings": float(cloud.kernel.trace.count),
+            "db_statements_per_buyer": cloud.database.statements / buyers,
+            "redis_commands_per_buyer": redis_calls / buyers,
+            "db_lock_wait_ms_per_buyer": 1000.0 * cloud.database.lock_wait_s / buyers,
+            "redis_commands_lost": 0.0 if cloud.redis is None else float(cloud.redis.lost_commands),
+        }
+
+    def _doors(self) -> Generator[simpy.Event, Any, None]:
+        """Let buyers in at their times; nobody is in memory before they come."""
+        spec = self.cloud.spec
+        times = arrival_times(spec.scenario, spec.seed)
+        only = spec.only_buyers
+        order = sorted((at_s, i) for i, at_s in enumerate(times) if only is None or i in only)
+        self._buyers = len(order)
+        self._inside = 1
+        for at_s, number in order:
+            if at_s > self.env.now:
+                yield self.env.timeout(at_s - self.env.now)
+            self._inside += 1
+            self.env.process(self._visit(number))
+        self._leave()
+
+    def _visit(self, number: int) -> Generator[simpy.Event, Any, None]:
+        yield from self.crowd.buyer(number)
+        self._leave()
+
+    def _leave(self) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._everybody_left.succeed()
+
+
+def _started(span: FaultSpan) -> float:
+    return span.started_s

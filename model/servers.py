@@ -1,0 +1,219 @@
+"""The application tier: servers with workers, connection pools, a clock, and a life of their own.
+
+`Cloud` is the deployment of one run: the stores, the provider, the servers, and who is in flight.
+"""
+
+from collections.abc import Callable, Generator
+from random import Random
+from typing import Any
+
+import simpy
+
+from chaos.faults import Target
+from model.kernel import EPOCH_S, Kernel, Request, withdraw
+from model.link import Link, TravelTime
+from model.provider import SimulatedProvider
+from model.redis_client import make_client
+from model.redis_server import SimulatedRedis
+from model.spec import Persistence, RunSpec
+from model.sqlite_client import make_engine
+from model.sqlite_server import SimulatedSQLite
+from model.streams import stream
+from reservation.api import Stores, Strategy, StrategyInfo
+from reservation.errors import NotApplied
+
+
+class SkewedClock:
+    """A server's clock: virtual time plus this server's error."""
+
+    def __init__(self, kernel: Kernel, skew_s: float) -> None:
+        self.kernel = kernel
+        self.skew_s = skew_s
+
+    def now(self) -> float:
+        """Epoch seconds on this server."""
+        return EPOCH_S + self.kernel.env.now + self.skew_s
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in virtual time."""
+        self.kernel.sleep(seconds)
+
+
+class TaskQueue:
+    """A durable queue of delayed tasks; it outlives every application server."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.on_due: Callable[[str, str], None] = lambda _name, _argument: None
+
+    def schedule(self, at: float, name: str, argument: str) -> None:
+        """See `reservation.api.DelayedTasks`."""
+        delay_s = max(0.0, at - EPOCH_S - self.kernel.env.now)
+        due = self.kernel.env.timeout(delay_s)
+        due.callbacks.append(lambda _event: self.on_due(name, argument))
+
+
+class Server:
+    """One application server: a process with worker slots, pools and its own strategy object."""
+
+    def __init__(self, cloud: "Cloud", number: int) -> None:
+        self.cloud = cloud
+        self.world = cloud
+        self.number = number
+        self.name = f"app-{number}"
+        self.alive = True
+        self.paused: simpy.Event | None = None
+        skew_s = stream(cloud.spec.seed, "skew", number).gauss(
+            0.0, cloud.spec.scenario.servers.clock_skew_sd_s
+        )
+        self.clock = SkewedClock(cloud.kernel, skew_s)
+        self.requests: dict[Request, simpy.Process] = {}
+        self.workers: simpy.Resource
+        self.strategy: Strategy
+        self.start()
+
+    def start(self) -> None:
+        """A fresh process: empty pools, no memory."""
+        cloud, settings = self.cloud, self.cloud.spec.scenario.servers
+        env = cloud.kernel.env
+        self.alive = True
+        self.workers = simpy.Resource(env, capacity=settings.workers)
+        self.engine = make_engine(
+            cloud.kernel,
+            cloud.database,
+            places=simpy.Resource(env, capacity=settings.database_pool),
+            timeout_s=settings.database_pool_timeout_s,
+        )
+        redis = None
+        if cloud.redis is not None:
+            redis = make_client(
+                cloud.kernel,
+                cloud.redis,
+                cloud.redis_link,
+                cloud.redis_travel,
+                places=simpy.Resource(env, capacity=settings.redis_pool),
+                timeout_s=settings.redis_timeout_s,
+                retries=settings.redis_retries,
+                draw=cloud.draw("backoff", self.number),
+            )
+        stores = Stores(
+            engine=self.engine,
+            redis=redis,
+            payments=cloud.provider,
+            clock=self.clock,
+            tasks=cloud.tasks,
+        )
+        self.strategy = cloud.info.build(stores, cloud.options)
+
+    def kill(self) -> None:
+        """The process dies with every request in it (the one running now raises by itself)."""
+        self.alive = False
+        self.paused = None
+        active = self.cloud.kernel.env.active_process
+        for request, process in list(self.requests.items()):
+            request.dying = True
+            if process is not active and process.is_alive:
+                process.interrupt("the server died")
+        self.requests.clear()
+
+    def pause(self, duration_s: float) -> None:
+        """Nothing on this server moves for a while, and it does not notice."""
+        self.paused = self.cloud.kernel.env.timeout(duration_s)
+        self.paused.callbacks.append(lambda _event: setattr(self, "paused", None))
+
+
+class Cloud:
+    """Everything one run is deployed on."""
+
+    def __init__(
+        self, kernel: Kernel, spec: RunSpec, info: StrategyInfo, options: dict[str, Any]
+    ) -> None:
+        scenario = spec.scenario
+        latency, servers = scenario.latency, scenario.servers
+        self.kernel = kernel
+        self.spec = spec
+        self.info = info
+        self.options = options
+        self._draws: dict[tuple[str, str | int], Random] = {}
+        self.redis_travel = TravelTime(latency.redis_median_ms, latency.redis_p99_ms)
+        self.redis_link = Link(kernel, Target.REDIS, servers.redis_timeout_s)
+        self.database_link = Link(kernel, Target.DATABASE, servers.database_timeout_s)
+        self.redis = self._make_redis() if info.uses_redis else None
+        self.database = SimulatedSQLite(
+            kernel,
+            self.database_link,
+            statement=TravelTime(latency.database_median_ms, latency.database_p99_ms),
+            commit=TravelTime(latency.commit_median_ms, latency.commit_p99_ms),
+            lock_timeout_s=servers.lock_timeout_s,
+        )
+        self.provider = SimulatedProvider(kernel, scenario.payment, spec.seed)
+        self.tasks = TaskQueue(kernel)
+        self.servers = [Server(self, number) for number in range(servers.count)]
+
+    def _make_redis(self) -> SimulatedRedis:
+        disk = self.spec.scenario.redis_disk
+        return SimulatedRedis(
+            self.kernel,
+            self.spec.persistence or Persistence.NONE,
+            fsync_s=disk.fsync_ms / 1000.0,
+            save_points=disk.save_points,
+            snapshot_s=disk.snapshot_s,
+        )
+
+    def draw(self, purpose: str, whose: str | int) -> Random:
+        """The named child generator of one purpose and one actor."""
+        key = (purpose, whose)
+        found = self._draws.get(key)
+        if found is None:
+            found = self._draws[key] = stream(self.spec.seed, purpose, whose)
+        return found
+
+    def chance(self, actor: str, purpose: str) -> float:
+        """A uniform draw of one actor's own stream for `purpose`."""
+        return self.draw(purpose, actor).random()
+
+    def server_for(self, number: int) -> Server | None:
+        """The server a sticky load balancer gives to client `number`; None when all are down."""
+        count = len(self.servers)
+        for step in range(count):
+            server = self.servers[(number + step) % count]
+            if server.alive:
+                return server
+        return None
+
+    def serve(
+        self,
+        server: Server | None,
+        request_of: Callable[[Server], Request],
+        call: Callable[[Strategy], Any],
+    ) -> Generator[simpy.Event, Any, Any]:
+        """Run one call on a server's worker; what `Kernel.run` returns and raises.
+
+        Raises:
+            NotApplied: no server, or no worker of a dying one, ever saw the call.
+            ServerDied: the server died with the call in it.
+        """
+        if server is None:
+            raise NotApplied("no application server is up")
+        request = request_of(server)
+        process = self.kernel.env.active_process
+        assert process is not None
+        server.requests[request] = process
+        workers = server.workers
+        claim = workers.request()
+        try:
+            if not claim.triggered:
+                try:
+                    yield claim
+                except simpy.Interrupt:
+                    raise NotApplied("the application server died before it began") from None
+            return (yield from self.kernel.run(request, call, server.strategy))
+        finally:
+            server.requests.pop(request, None)
+            withdraw(workers, claim)
+
+    def close(self) -> None:
+        """End what is in flight, deliberately, and remove the files."""
+        for server in self.servers:
+            server.kill()
+        self.database.close()

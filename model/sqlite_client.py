@@ -1,0 +1,285 @@
+"""The client's end of the simulated database: a DBAPI connection whose statements cross a link.
+
+SQLAlchemy is intercepted here and not by its events: the `commit` event fires before the commit
+and so cannot lose a commit's reply.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, exc, util
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+
+from model.kernel import Kernel, withdraw
+from model.link import LinkCut, ReplyLost, TravelTime
+from model.sqlite_dialect import FOR_UPDATE, REMEDY
+from model.sqlite_server import LockTimeout, Session, SimulatedSQLite, classify
+
+
+class Disconnected(sqlite3.OperationalError):
+    """The connection to the database is gone; what the server did last may be unknown."""
+
+    disconnected = True
+
+
+class StatementRefused(RuntimeError):
+    """The simulated SQLite was sent what it cannot express; no server would send this error."""
+
+
+class SimulatedDBConnection:
+    """What SQLAlchemy takes for a `sqlite3.Connection`."""
+
+    def __init__(self, server: SimulatedSQLite) -> None:
+        self._server = server
+        self.autocommit = False
+        self.isolation_level: str | None = ""
+        self.session = self._connect()
+
+    def _connect(self) -> Session:
+        server = self._server
+        try:
+            server.link.request("CONNECT", server.statement_travel)
+            if not server.alive:
+                raise Disconnected("connection to server failed: Connection refused")
+            server.link.reply("CONNECT", server.statement_travel)
+        except (LinkCut, ReplyLost) as error:
+            raise Disconnected("connection to server failed: timeout expired") from error
+        return server.open_session()
+
+    def create_function(self, *args: Any, **kwargs: Any) -> None:
+        """Register an SQL function (SQLAlchemy adds regexp and floor)."""
+        self.session.raw.create_function(*args, **kwargs)
+
+    def cursor(self, *_args: Any) -> "SimulatedCursor":
+        """A cursor."""
+        return SimulatedCursor(self)
+
+    def execute(self, sql: str, parameters: Any = ()) -> "SimulatedCursor":
+        """A cursor on which `sql` was executed."""
+        return self.cursor().execute(sql, parameters)
+
+    def commit(self) -> None:
+        """End the transaction; the effect happens between the two legs."""
+        if self.session.in_transaction:
+            self._finish("COMMIT", self._server.commit_travel)
+
+    def rollback(self) -> None:
+        """Undo the transaction; on a broken connection the server did it already."""
+        if self.session.in_transaction and not self.session.ended:
+            request = self._server.kernel.current
+            if request is not None and request.dying:
+                self.session.end()
+                return
+            self._finish("ROLLBACK", self._server.statement_travel)
+
+    def close(self) -> None:
+        """Leave the server."""
+        self.session.end()
+
+    def cross(self, label: str, travel: TravelTime) -> None:
+        """The request leg of one crossing, up to the instant of the effect."""
+        try:
+            self._server.link.request(label, travel)
+        except LinkCut as error:
+            self.session.end()
+            raise Disconnected(
+                "could not receive data from server: Connection timed out"
+            ) from error
+        if self.session.ended:
+            raise Disconnected("server closed the connection unexpectedly")
+
+    def reply(self, label: str, travel: TravelTime) -> None:
+        """The reply leg: the effect has happened, and its caller may not learn of it."""
+        try:
+            self._server.link.reply(label, travel)
+        except ReplyLost as error:
+            self.session.end()
+            raise Disconnected("server closed the connection unexpectedly") from error
+        if self.session.ended:
+            raise Disconnected("server closed the connection unexpectedly")
+
+    def _finish(self, verb: str, travel: TravelTime) -> None:
+        self.cross(verb, travel)
+        self.session.finish(verb)
+        self.reply(verb, travel)
+
+
+class SimulatedCursor:
+    """A DBAPI cursor that has fetched everything when `execute` returns (no open read snapshot)."""
+
+    arraysize = 1
+
+    def __init__(self, connection: SimulatedDBConnection) -> None:
+        self.connection = connection
+        self.description: Any = None
+        self.rowcount = -1
+        self.lastrowid: int | None = None
+        self._rows: list[Any] = []
+        self._next = 0
+
+    def execute(self, sql: str, parameters: Any = ()) -> "SimulatedCursor":
+        """Send one statement; errors of the statement abort the transaction, as in PostgreSQL."""
+        return self._cross(sql, parameters, many=False)
+
+    def executemany(self, sql: str, parameters: Sequence[Any]) -> "SimulatedCursor":
+        """Send one statement for many rows, as one crossing."""
+        return self._cross(sql, parameters, many=True)
+
+    def _cross(self, sql: str, parameters: Any, *, many: bool) -> "SimulatedCursor":
+        connection = self.connection
+        server = connection._server
+        label, locks = classify(sql, _is_locking)
+        server.statements += 1
+        connection.cross(label, server.statement_travel)
+        session = connection.session
+        if session.aborted and not sql.startswith("ROLLBACK TO"):
+            raise sqlite3.OperationalError(
+                "current transaction is aborted, commands ignored until end of transaction block"
+            )
+        session.in_transaction = True
+        if locks:
+            self._take_lock(session)
+        self._apply(session, sql, parameters, many=many)
+        if connection.autocommit:
+            session.finish("COMMIT")
+        connection.reply(label, server.statement_travel)
+        return self
+
+    def _take_lock(self, session: Session) -> None:
+        try:
+            session.begin_write()
+        except LockTimeout:
+            session.aborted = True
+            raise sqlite3.OperationalError("canceling statement due to lock timeout") from None
+        if session.ended:
+            raise Disconnected("server closed the connection unexpectedly")
+
+    def _apply(self, session: Session, sql: str, parameters: Any, *, many: bool) -> None:
+        """The effect, at one instant."""
+        try:
+            raw = session.raw
+            cursor = raw.executemany(sql, parameters) if many else raw.execute(sql, parameters)
+            self._rows = cursor.fetchall() if cursor.description is not None else []
+        except sqlite3.Error as error:
+            session.aborted = True
+            if "no such function: pg_" in str(error):
+                raise StatementRefused(
+                    f"the simulated SQLite has no PostgreSQL locks ({error}); {REMEDY}"
+                ) from error
+            if self.connection.autocommit:
+                session.finish("ROLLBACK")
+            raise
+        if sql.startswith("ROLLBACK TO"):
+            session.aborted = False
+        self._next = 0
+        self.description = cursor.description
+        self.rowcount = cursor.rowcount
+        self.lastrowid = cursor.lastrowid
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        if self._next >= len(self._rows):
+            return None
+        self._next += 1
+        return self._rows[self._next - 1]
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """Up to `size` rows."""
+        start = self._next
+        self._next = min(len(self._rows), start + (self.arraysize if size is None else size))
+        return self._rows[start : self._next]
+
+    def fetchall(self) -> list[Any]:
+        """The remaining rows."""
+        start, self._next = self._next, len(self._rows)
+        return self._rows[start:] if start else self._rows
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _is_locking(sql: str) -> bool:
+    return FOR_UPDATE in sql
+
+
+class VirtualTimePool(Pool):
+    """SQLAlchemy's queue pool, with the wait for a free connection in virtual time."""
+
+    def __init__(
+        self, creator: Any, kernel: Kernel, places: Any, timeout_s: float, **kwargs: Any
+    ) -> None:
+        super().__init__(creator, **kwargs)
+        self._kernel = kernel
+        self._places = places
+        self._place_timeout_s = timeout_s
+        self._idle: list[ConnectionPoolEntry] = []
+        self._claims: dict[int, Any] = {}
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        claim = None
+        if self._kernel.current is not None:
+            claim = self._kernel.acquire(self._places, self._place_timeout_s)
+            if claim is None:
+                raise exc.TimeoutError(
+                    f"QueuePool limit of size {self._places.capacity} overflow 0 reached,"
+                    f" connection timed out, timeout {self._place_timeout_s:.2f}"
+                )
+        try:
+            record = self._idle.pop() if self._idle else self._create_connection()
+        except BaseException:
+            with util.safe_reraise():
+                if claim is not None:
+                    withdraw(self._places, claim)
+            raise
+        if claim is not None:
+            self._claims[id(record)] = claim
+        return record
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        self._idle.append(record)
+        claim = self._claims.pop(id(record), None)
+        if claim is not None:
+            withdraw(self._places, claim)
+
+    def dispose(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def status(self) -> str:
+        """For SQLAlchemy's logs."""
+        return f"VirtualTimePool places {self._places.capacity} in use {self._places.count}"
+
+
+def make_engine(
+    kernel: Kernel, server: SimulatedSQLite, *, places: Any, timeout_s: float
+) -> Engine:
+    """An engine of one application server."""
+    template = _template_engine()
+    pool = VirtualTimePool(
+        lambda: SimulatedDBConnection(server),
+        kernel,
+        places,
+        timeout_s,
+        dialect=template.dialect,
+    )
+    engine = Engine(pool, template.dialect, template.url)
+    engine._compiled_cache = template._compiled_cache
+    return engine
+
+
+_templates: list[Engine] = []
+
+
+def _template_engine() -> Engine:
+    """One dialect and one cache of compiled statements for all runs of this process.
+
+    Compiling the statements anew for each engine would cost more than a short run.
+    """
+    if not _templates:
+        engine = create_engine("sqlite+holdfast://")
+        engine.dialect.server_version_info = sqlite3.sqlite_version_info
+        engine.dialect.default_isolation_level = "READ COMMITTED"
+        _templates.append(engine)
+    return _templates[0]

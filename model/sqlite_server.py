@@ -1,0 +1,198 @@
+"""A simulated database server: SQLite on disk, under rules of our own in virtual time.
+
+- Reads see the latest commit (READ COMMITTED, like PostgreSQL's default): outside a write they run
+  in SQLite's autocommit on a WAL file.
+- The first write or FOR UPDATE of a transaction takes one database-wide write lock, waited for in
+  virtual time and held until commit or rollback. PostgreSQL locks rows; with one lock for all,
+  waits here are an upper bound and row-level deadlocks cannot happen (A13 needs PostgreSQL).
+- An error inside a transaction aborts it, as in PostgreSQL: only ROLLBACK is accepted then.
+- `fsync` is taken for granted: commits survive a restart of the server.
+
+A crash of the server or of its client rolls back what is open, at that instant.
+"""
+
+import contextlib
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import simpy
+
+from model.kernel import EPOCH_S, Kernel
+from model.link import Link, TravelTime
+
+UNIX_EPOCH_JULIAN = 2440587.5
+
+
+class SimulatedSQLite:
+    """One database server; `connect` opens a session of a client.
+
+    `statements` and `lock_wait_s` are totals for the run's metrics.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        link: Link,
+        *,
+        statement: TravelTime,
+        commit: TravelTime,
+        lock_timeout_s: float,
+    ) -> None:
+        self.kernel = kernel
+        self.link = link
+        self.statement_travel = statement
+        self.commit_travel = commit
+        self.lock_timeout_s = lock_timeout_s
+        self.alive = True
+        self.incarnation = 1
+        self.clock_offset_s = 0.0
+        self.statements = 0
+        self.lock_wait_s = 0.0
+        self.write_lock = simpy.Resource(kernel.env, capacity=1)
+        self._sessions: dict[int, Session] = {}
+        self._next_session = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
+        self._path = str(Path(self._folder.name) / "shop.db")
+
+    def open_session(self) -> "Session":
+        """A new session, without crossing anything (see `model.sqlite_client` for that)."""
+        raw = sqlite3.connect(self._path, isolation_level=None, timeout=0, cached_statements=256)
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute("PRAGMA synchronous=OFF")
+        raw.create_function("julianday", 1, self._julianday)
+        self._next_session += 1
+        session = Session(self, raw, self._next_session)
+        self._sessions[session.number] = session
+        return session
+
+    def forget(self, session: "Session") -> None:
+        """The session is closed."""
+        self._sessions.pop(session.number, None)
+
+    def stop(self) -> None:
+        """The server ends: what is open is rolled back, every session is gone."""
+        self.alive = False
+        for session in list(self._sessions.values()):
+            session.end()
+        self._sessions.clear()
+
+    def start(self) -> None:
+        """The server is back, with everything that was committed."""
+        self.alive = True
+        self.incarnation += 1
+
+    def close(self) -> None:
+        """Remove the files."""
+        self.stop()
+        self._folder.cleanup()
+
+    def _julianday(self, when: str) -> float:
+        if when != "now":
+            raise ValueError(f"the simulated SQLite knows julianday('now') only, not {when!r}")
+        now_s = EPOCH_S + self.kernel.env.now + self.clock_offset_s
+        return UNIX_EPOCH_JULIAN + now_s / 86400.0
+
+
+class LockTimeout(Exception):
+    """The write lock was not free in time (PostgreSQL: `lock_timeout`)."""
+
+
+class Session:
+    """The server's end of one connection: a transaction at most, and perhaps the write lock."""
+
+    def __init__(self, server: SimulatedSQLite, raw: sqlite3.Connection, number: int) -> None:
+        self.server = server
+        self.raw = raw
+        self.number = number
+        self.in_transaction = False
+        self.aborted = False
+        self.ended = False
+        self._lock: Any = None
+
+    def begin_write(self) -> None:
+        """Take the write lock, in virtual time, and start SQLite's write transaction.
+
+        Raises:
+            LockTimeout: the lock was not free within the server's lock timeout.
+        """
+        if self._lock is not None:
+            return
+        kernel = self.server.kernel
+        if kernel.current is None:
+            self.raw.execute("BEGIN IMMEDIATE")
+            self._lock = _NO_CLAIM
+            return
+        asked_s = kernel.env.now
+        claim = kernel.acquire(self.server.write_lock, self.server.lock_timeout_s)
+        self.server.lock_wait_s += kernel.env.now - asked_s
+        if claim is None:
+            raise LockTimeout
+        if self.ended:
+            self.server.write_lock.release(claim)
+            return
+        self._lock = claim
+        self.raw.execute("BEGIN IMMEDIATE")
+
+    def finish(self, verb: str) -> None:
+        """COMMIT or ROLLBACK now, and free the lock. An aborted transaction only rolls back."""
+        if self._lock is not None:
+            self.raw.execute("ROLLBACK" if self.aborted else verb)
+            self._free()
+        self.in_transaction = False
+        self.aborted = False
+
+    def end(self) -> None:
+        """The connection is gone: roll back what is open, at once."""
+        if self.ended:
+            return
+        self.ended = True
+        if self._lock is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self.raw.execute("ROLLBACK")
+            self._free()
+        self.in_transaction = False
+        self.raw.close()
+        self.server.forget(self)
+
+    def _free(self) -> None:
+        if self._lock is not _NO_CLAIM:
+            self.server.write_lock.release(self._lock)
+        self._lock = None
+
+
+_NO_CLAIM = object()
+
+_TABLE = r"[`\"\[]?(\w+)"
+_SHAPES: tuple[tuple[str, re.Pattern[str], bool], ...] = (
+    ("INSERT", re.compile(rf"INSERT\s+(?:OR\s+\w+\s+)?INTO\s+{_TABLE}", re.IGNORECASE), True),
+    ("UPDATE", re.compile(rf"UPDATE\s+(?:OR\s+\w+\s+)?{_TABLE}", re.IGNORECASE), True),
+    ("DELETE", re.compile(rf"DELETE\s+FROM\s+{_TABLE}", re.IGNORECASE), True),
+    (
+        "SELECT",
+        re.compile(rf"SELECT\b.*?\bFROM\s+\(?\s*{_TABLE}", re.IGNORECASE | re.DOTALL),
+        False,
+    ),
+)
+_classified: dict[str, tuple[str, bool]] = {}
+
+
+def classify(sql: str, is_locking: Callable[[str], bool]) -> tuple[str, bool]:
+    """A statement's label for traces ("UPDATE carts") and whether it takes the write lock."""
+    known = _classified.get(sql)
+    if known is None:
+        text = sql.lstrip()
+        known = (
+            text.split(None, 1)[0].upper(),
+            not text[:6].upper().startswith(("SELECT", "PRAGMA")),
+        )
+        for verb, pattern, writes in _SHAPES:
+            match = pattern.match(text)
+            if match:
+                known = (f"{verb} {match.group(1)}", writes or is_locking(sql))
+                break
+        _classified[sql] = known
+    return known

@@ -1,0 +1,1 @@
+"""One module per invariant; each exports `INVARIANT`, listed in `properties.judge.INVARIANTS`."""

@@ -1,0 +1,117 @@
+"""hold-honoured: an acknowledged hold, paid in time, becomes an order.
+
+Its breach is a *broken promise*. Paid in time means that the payment was captured before the
+earliest deadline the buyer was told, less the clocks' slack (`properties.evidence.clock_slack_s`).
+A checkout refused before its capture was in time if the refusal itself came before that deadline.
+"""
+
+from math import inf
+
+from model.history import Operation, Outcome
+from properties.evidence import Evidence, HoldLife, answered, ended_s
+from properties.telling import life_op_ids
+from properties.verdicts import Invariant, Verdict, Violation, conclude
+
+NAME = "hold-honoured"
+BROKEN_BY = frozenset({"OrderRefused", "HoldExpired", "SoldOut"})
+
+
+def examine(evidence: Evidence) -> Verdict:
+    """Judge each acknowledged hold once; `examined` counts those paid in time with a known end.
+
+    No chance: a hold its owner gave back first, a declined payment, a payment that came too late,
+    and a checkout that never got a definite answer unless its order exists.
+    """
+    examined = 0
+    violations = []
+    for life in evidence.granted:
+        if not life.checkouts:
+            continue
+        broken = _taken_back(life) or _refused_in_time(life, evidence)
+        if broken is not None:
+            violations.append(_broken_promise(life, broken, evidence))
+            examined += 1
+        elif _kept_in_time(life, evidence):
+            examined += 1
+    return conclude(
+        NAME,
+        examined=examined,
+        violations=violations,
+        nothing="no acknowledged hold was paid in time",
+    )
+
+
+def _answers(life: HoldLife) -> list[Operation]:
+    """Return the definite answers to its checkouts, in the order in which they came."""
+    return sorted(
+        (op for op in life.checkouts if answered(op)), key=lambda op: (ended_s(op), op.op_id)
+    )
+
+
+def _taken_back(life: HoldLife) -> Operation | None:
+    """Find a refusal of a key that was acknowledged before: a breach whenever it comes."""
+    told_yes: set[str] = set()
+    for op in _answers(life):
+        if op.outcome is Outcome.OK:
+            told_yes.add(op.key)
+        elif op.key in told_yes:
+            return op
+    return None
+
+
+def _refused_in_time(life: HoldLife, evidence: Evidence) -> Operation | None:
+    """Find the last answer if it refused a payment that was in time."""
+    given = _answers(life)
+    if not given or any(op.outcome is Outcome.OK for op in given):
+        return None
+    last = given[-1]
+    if last.reason not in BROKEN_BY or life.released_s() < ended_s(last):
+        return None
+    return last if _paid_s(last, evidence) < life.deadline_s - evidence.slack_s else None
+
+
+def _kept_in_time(life: HoldLife, evidence: Evidence) -> bool:
+    if not life.ordered or _answers_no(life):
+        return False
+    paid_s = min((_paid_s(op, evidence) for op in life.checkouts), default=inf)
+    return paid_s < life.deadline_s - evidence.slack_s
+
+
+def _answers_no(life: HoldLife) -> bool:
+    given = _answers(life)
+    return bool(given) and given[-1].outcome is Outcome.REFUSED
+
+
+def _paid_s(op: Operation, evidence: Evidence) -> float:
+    """Return when its payment was captured, or else when it was answered."""
+    return evidence.captured_at.get(op.key, ended_s(op))
+
+
+def _broken_promise(life: HoldLife, refusal: Operation, evidence: Evidence) -> Violation:
+    granted = life.granted
+    assert granted is not None  # only acknowledged holds are promises
+    captured_s = evidence.captured_at.get(refusal.key)
+    paid = "tried to pay" if captured_s is None else f"paid at {captured_s:.1f} s"
+    message = (
+        f"{life.actor} held {granted.quantity} tickets until {life.deadline_s:.1f} s, {paid} and "
+        f"was refused at {ended_s(refusal):.1f} s ({refusal.reason or 'no reason given'})"
+    )
+    if life.rows:
+        message += f", although order {life.rows[0].order_id} exists"
+    elif life.ordered:
+        message += ", after the order had been acknowledged"
+    return Violation(
+        invariant=NAME,
+        message=message,
+        at_s=ended_s(refusal),
+        op_ids=life_op_ids([life]),
+        actors=(life.actor,),
+        amount=granted.quantity,
+    )
+
+
+INVARIANT = Invariant(
+    name=NAME,
+    summary="an acknowledged hold, paid in time, becomes an order",
+    examine=examine,
+)

@@ -1,0 +1,207 @@
+"""no-overhold: acknowledged live holds + sold never exceed capacity.
+
+With assigned seats each seat is a capacity of one, so two live holders of one seat are a breach
+even while the hall has room.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from model.history import Outcome
+from properties.evidence import Evidence, HoldLife, ended_s
+from properties.telling import in_order
+from properties.verdicts import Invariant, Verdict, Violation, conclude
+
+NAME = "no-overhold"
+STORY_CLAIMS = 8  # claims told per violation: the latest of those that lived at the worst instant
+_ENDS, _BEGINS = 0, 1  # at one instant, what ends makes room before what begins takes it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Tickets that surely belong to one hold (until it ends) or to its order (for ever)."""
+
+    life: HoldLife
+    event_id: int
+    quantity: int
+    seats: tuple[str, ...]
+    from_s: float
+    until_s: float | None  # None: sold
+
+
+@dataclass(slots=True, kw_only=True)
+class _Level:
+    """The claims that live at one instant of a sweep, and how far they are over."""
+
+    capacity: int
+    tickets: int = 0
+    sold: int = 0
+    doubled: int = 0  # surplus claims on seats
+    per_seat: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, claim: Claim) -> None:
+        self.tickets += claim.quantity
+        self.sold += claim.quantity if claim.until_s is None else 0
+        for seat in claim.seats:
+            self.doubled += 1 if self.per_seat[seat] > 0 else 0
+            self.per_seat[seat] += 1
+
+    def drop(self, claim: Claim) -> None:
+        self.tickets -= claim.quantity
+        for seat in claim.seats:
+            self.per_seat[seat] -= 1
+            self.doubled -= 1 if self.per_seat[seat] > 0 else 0
+
+    def over(self) -> int:
+        return max(self.tickets - self.capacity, self.doubled, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Worst:
+    at_s: float
+    first_s: float
+    over: int
+    tickets: int
+    sold: int
+    doubled: tuple[str, ...]
+
+
+def examine(evidence: Evidence) -> Verdict:
+    """Find each event's worst instant; `examined` counts the acknowledged holds.
+
+    Conservative: a hold counts from its acknowledgement until the first of its deadline (less the
+    clocks' slack), the start of its release, the start of a checkout that was refused or stayed
+    in doubt, and its order's acknowledgement, from when on it counts as sold instead. So a claim
+    that counts was surely promised at that instant, and none counts twice.
+    """
+    claims: dict[int, list[Claim]] = defaultdict(list)
+    for claim in claims_of(evidence):
+        claims[claim.event_id].append(claim)
+    violations = []
+    for event_id, capacity in evidence.capacity.items():
+        worst = _sweep(claims[event_id], capacity)
+        if worst is not None:
+            violations.append(_overheld(event_id, capacity, worst, claims[event_id]))
+    return conclude(
+        NAME,
+        examined=len(evidence.granted),
+        violations=violations,
+        nothing="no hold was acknowledged",
+    )
+
+
+def claims_of(evidence: Evidence) -> list[Claim]:
+    """Return every span of time in which tickets were surely held or sold."""
+    claims = []
+    for life in evidence.granted:
+        granted = life.granted
+        assert granted is not None  # that is what `granted` lists
+        from_s = ended_s(granted)
+        until_s = _surely_held_until_s(life, evidence.slack_s)
+        if until_s > from_s:
+            claims.append(
+                Claim(
+                    life=life,
+                    event_id=granted.event_id,
+                    quantity=granted.quantity,
+                    seats=granted.seats,
+                    from_s=from_s,
+                    until_s=until_s,
+                )
+            )
+        claims.extend(_sold_claims(life))
+    return claims
+
+
+def _surely_held_until_s(life: HoldLife, slack_s: float) -> float:
+    until_s = min(life.deadline_s - slack_s, life.released_s())
+    for op in life.checkouts:
+        if op.outcome is Outcome.OK:
+            until_s = min(until_s, ended_s(op))
+        elif op.outcome is Outcome.REFUSED or (op.outcome is Outcome.UNKNOWN and not life.ordered):
+            until_s = min(until_s, op.invoked_s)
+    return until_s
+
+
+def _sold_claims(life: HoldLife) -> list[Claim]:
+    """Return one claim per acknowledged key, from its first acknowledgement on."""
+    claims: dict[str, Claim] = {}
+    for op in sorted(life.checkouts, key=ended_s):
+        if op.outcome is not Outcome.OK or op.key in claims:
+            continue
+        asked = life.granted or op
+        claims[op.key] = Claim(
+            life=life,
+            event_id=op.event_id,
+            quantity=op.quantity or asked.quantity,
+            seats=op.seats or asked.seats,
+            from_s=ended_s(op),
+            until_s=None,
+        )
+    return list(claims.values())
+
+
+def _sweep(claims: list[Claim], capacity: int) -> _Worst | None:
+    """Find the first instant at which most is claimed beyond what there is."""
+    steps = [(claim.from_s, _BEGINS, index) for index, claim in enumerate(claims)]
+    steps.extend(
+        (claim.until_s, _ENDS, index)
+        for index, claim in enumerate(claims)
+        if claim.until_s is not None
+    )
+    steps.sort()
+    level = _Level(capacity=capacity)
+    worst: _Worst | None = None
+    first_s: float | None = None
+    for at_s, together in groupby(steps, key=lambda step: step[0]):
+        for _, kind, index in together:
+            if kind == _BEGINS:
+                level.add(claims[index])
+            else:
+                level.drop(claims[index])
+        over = level.over()
+        if over > (worst.over if worst else 0):
+            first_s = at_s if first_s is None else first_s
+            worst = _Worst(
+                at_s=at_s,
+                first_s=first_s,
+                over=over,
+                tickets=level.tickets,
+                sold=level.sold,
+                doubled=tuple(sorted(seat for seat, n in level.per_seat.items() if n > 1)),
+            )
+    return worst
+
+
+def _overheld(event_id: int, capacity: int, worst: _Worst, claims: list[Claim]) -> Violation:
+    alive = [
+        claim
+        for claim in claims
+        if claim.from_s <= worst.at_s and (claim.until_s is None or worst.at_s < claim.until_s)
+    ]
+    if worst.doubled:
+        alive = [claim for claim in alive if set(claim.seats) & set(worst.doubled)]
+        what = f"seats {', '.join(worst.doubled)} of event {event_id} belonged to two buyers"
+    else:
+        what = (
+            f"{worst.tickets - worst.sold} tickets of event {event_id} were held and {worst.sold} "
+            f"sold, {worst.over} more than its {capacity}"
+        )
+    told = sorted(alive, key=lambda claim: (claim.from_s, claim.life.hold_id))[-STORY_CLAIMS:]
+    operations = [op for claim in told for op in claim.life.story() if op.invoked_s <= worst.at_s]
+    return Violation(
+        invariant=NAME,
+        message=f"at {worst.at_s:.1f} s {what} (first over at {worst.first_s:.1f} s)",
+        at_s=worst.at_s,
+        op_ids=in_order(operations),
+        actors=tuple(dict.fromkeys(claim.life.actor for claim in told)),
+        amount=worst.over,
+    )
+
+
+INVARIANT = Invariant(
+    name=NAME,
+    summary="acknowledged live holds + sold never exceed capacity",
+    examine=examine,
+)
