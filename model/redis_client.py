@@ -113,19 +113,19 @@ class SimulatedPool(redis.ConnectionPool):
         self._claims: dict[int, Any] = {}
         super().__init__(connection_class=SimulatedConnection, **kwargs)
 
-    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+    def get_connection(self, *_deprecated: Any, **_options: Any) -> Any:
         """A connected connection.
 
         Raises:
             redis.ConnectionError: none was free within the timeout.
         """
         if self._kernel.current is None:
-            return super().get_connection(command_name, *keys, **options)
+            return super().get_connection()
         claim = self._kernel.acquire(self._places, self._place_timeout_s)
         if claim is None:
             raise redis.ConnectionError("No connection available.")
         try:
-            connection = super().get_connection(command_name, *keys, **options)
+            connection = super().get_connection()
         except BaseException:
             withdraw(self._places, claim)
             raise

@@ -169,7 +169,8 @@ class SimulatedRedis:
             return
         self.reply_at = self.aof.append()
         self._journal.append((self.clock_s, database, unit))
-        if len(self._journal) >= 1000 + 2 * len(self.fake.dbs[0]._dict):
+        since = self.aof.appended - self._checkpoints[-1][0]
+        if since >= 1000 + 2 * len(self.fake.dbs[0]._dict):
             self._checkpoint()
 
     def die(self, death: Death) -> None:

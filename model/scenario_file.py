@@ -98,7 +98,7 @@ def _source(name_or_path: str) -> _Source:
     if path.suffix != ".toml" and not path.exists():
         raise ScenarioError(
             f"unknown scenario {name_or_path!r}; {nearest(name_or_path, BUNDLED)}"
-            f"Bundled: {', '.join(BUNDLED)}; or give the path of a TOML file"
+            f"bundled: {', '.join(BUNDLED)}; or give the path of a TOML file"
         )
     try:
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
@@ -125,20 +125,19 @@ def _parse(source: _Source) -> dict[str, Any]:
 
 def _set(data: dict[str, Any], key: str, text: str) -> Setting:
     """Put one override into the tables."""
-    typed = f"{key}={text}"
     path = SHORT_NAMES.get(key, tuple(key.split(".")))
     if not all(path):
         raise ScenarioError(
-            f"--set {typed}: the key must be names joined by dots, such as arrivals.buyers"
+            f"--set {key}={text}: the key must be names joined by dots, such as arrivals.buyers"
         )
     table = data
     for depth, part in enumerate(path[:-1], start=1):
         inner = table.setdefault(part, {})
         if not isinstance(inner, dict):
-            raise ScenarioError(f"--set {typed}: {'.'.join(path[:depth])} is not a table")
+            raise ScenarioError(f"--set {key}={text}: {'.'.join(path[:depth])} is not a table")
         table = inner
     table[path[-1]] = _value(text)
-    return Setting(typed=typed, path=path)
+    return Setting(key=key, path=path)
 
 
 def _value(text: str) -> Any:

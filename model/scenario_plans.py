@@ -47,8 +47,7 @@ def busy_window(scenario: Scenario) -> Busy:
     start_s = time_of_share(scenario, 0.5 if never_full else share) + buyers.think_median_s
     lull_s = arrivals.rush_s if arrivals.kind == "rush" else time_of_share(scenario, 0.75)
     capture_s = (
-        payment.challenged * payment.challenge_mean_s
-        + (1.0 - payment.challenged) * payment.plain_s
+        payment.challenged * payment.challenge_mean_s + (1.0 - payment.challenged) * payment.plain_s
     )
     end_s = max(start_s, lull_s) + 2.0 * (buyers.checkout_median_s + capture_s)
     return Busy(start_s=start_s, end_s=end_s, ttl_s=scenario.hold.ttl_s)
@@ -115,7 +114,7 @@ def _planned(entry: FaultEntry, path: Path, busy: Busy) -> tuple[PlannedFault, .
     """Turn an entry into faults; without a time or a crossing it strikes where the bundled does."""
     if entry.fault not in PLAN_NAMES or entry.fault == "none":
         names = [name for name in PLAN_NAMES if name != "none"]
-        says = f"unknown fault; {nearest(entry.fault, names)}Allowed: {', '.join(names)}"
+        says = f"unknown fault; {nearest(entry.fault, names)}allowed: {', '.join(names)}"
         raise _Wrong((*path, "fault"), says, entry.fault)
     bundled = plan(entry.fault, busy).faults
     changed = [
@@ -136,7 +135,7 @@ def _with_settings(fault: Fault, entry: FaultEntry, path: Path) -> Fault:
         if key not in hints:
             allowed = [field.name for field in fields(fault)]
             says = f"{entry.fault} has no such setting; {nearest(key, allowed)}"
-            raise _Wrong(place, f"{says}Allowed: {', '.join(allowed)}", value)
+            raise _Wrong(place, f"{says}allowed: {', '.join(allowed)}", value)
         values[key] = _setting(place, hints[key], value)
     changed = replace(fault, **values)
     try:
@@ -184,7 +183,9 @@ def _window(entry: FaultEntry, path: Path) -> tuple[float | None, float | None]:
                 (*path, "at_s"), "stands alone, without earliest_s and latest_s", entry.at_s
             )
         return entry.at_s, None if entry.crossing else entry.at_s
-    if entry.latest_s is not None and (entry.earliest_s is None or entry.earliest_s > entry.latest_s):
+    if entry.latest_s is not None and (
+        entry.earliest_s is None or entry.earliest_s > entry.latest_s
+    ):
         raise _Wrong((*path, "latest_s"), "needs an `earliest_s` that is not later", entry.latest_s)
     return entry.earliest_s, entry.latest_s
 

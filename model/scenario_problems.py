@@ -25,9 +25,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One `--set key=value` of the command line: as it was typed, and the path it sets."""
+    """One `--set key=value` of the command line: the key as it was typed, the path it sets."""
 
-    typed: str
+    key: str
     path: Path
 
 
@@ -60,12 +60,13 @@ def explain(label: str, problems: Sequence[Problem], settings: Sequence[Setting]
 
 
 def _line(problem: Problem, settings: Sequence[Setting]) -> str:
-    shown = "" if problem.value is NO_VALUE else f" = {show(problem.value)}"
-    text = f"{spell(problem.path)}{shown}: {problem.says}" if problem.path else problem.says
+    place = spell(problem.path)
     for setting in settings:
         if problem.path and problem.path[: len(setting.path)] == setting.path:
-            return f"--set {setting.typed}: {text}"
-    return text
+            place = f"--set {place}" if place == setting.key else f"--set {setting.key}: {place}"
+            break
+    shown = "" if problem.value is NO_VALUE else f" = {show(problem.value)}"
+    return f"{place}{shown}: {problem.says}" if place else problem.says
 
 
 def lookup(data: object, path: Path) -> object:

@@ -4,6 +4,7 @@ Values are taken as TOML types them: `buyers = "700"` and `buyers = true` are wr
 """
 
 import json
+from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -75,7 +76,7 @@ def _translate(error: ValidationError, data: dict[str, Any]) -> list[Problem]:
         if says not in found.setdefault(path, []):
             found[path].append(says)
     return [
-        Problem(path=path, says=" or ".join(says), value=_value(data, path, says))
+        Problem(path=path, says=_joined(says), value=_value(data, path, says))
         for path, says in found.items()
     ]
 
@@ -86,20 +87,25 @@ def _place(loc: Path, data: dict[str, Any]) -> Path:
     return loc[:-1] if tried or loc[-1] == "[key]" else loc
 
 
+def _joined(says: list[str]) -> str:
+    return " or ".join([says[0], *(text.removeprefix("must be ") for text in says[1:])])
+
+
 def _value(data: dict[str, Any], path: Path, says: list[str]) -> object:
     value = lookup(data, path)
     return NO_VALUE if isinstance(value, dict) and "table" not in " ".join(says) else value
 
 
 def _unknown_key(path: Path) -> str:
-    """Say which key was meant, or where this one belongs."""
+    """Say which key was meant, here or in another table."""
     allowed = keys_at(path[:-1])
     key = str(path[-1])
-    homes = [table for table in keys_at(()) if key in keys_at((table,))]
     guess = nearest(key, allowed)
-    if not guess and homes:
-        guess = f"it belongs into [{homes[0]}]. "
-    return f"unknown key; {guess}Allowed here: {', '.join(allowed)}"
+    if not guess:
+        homes = {inner: table for table in keys_at(()) for inner in keys_at((table,))}
+        near = get_close_matches(key, list(homes), n=1)
+        guess = f"did you mean `{homes[near[0]]}.{near[0]}`? " if near else ""
+    return f"unknown key; {guess}allowed here: {', '.join(allowed)}"
 
 
 _SAYS = {

@@ -61,7 +61,7 @@ class SimulatedDBConnection:
 
     def commit(self) -> None:
         """End the transaction; the effect happens between the two legs."""
-        if self.session.in_transaction:
+        if self.session.in_transaction or self.session.ended:
             self._finish("COMMIT", self._server.commit_travel)
 
     def rollback(self) -> None:
@@ -241,6 +241,16 @@ class VirtualTimePool(Pool):
         claim = self._claims.pop(id(record), None)
         if claim is not None:
             withdraw(self._places, claim)
+
+    def recreate(self) -> "VirtualTimePool":
+        """An empty pool of the same kind (SQLAlchemy asks for one when an engine is disposed)."""
+        return VirtualTimePool(
+            self._creator,
+            self._kernel,
+            self._places,
+            self._place_timeout_s,
+            dialect=self._dialect,
+        )
 
     def dispose(self) -> None:
         """Close the idle connections."""

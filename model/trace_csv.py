@@ -74,7 +74,7 @@ def _columns(path: Path, header: list[str]) -> list[str]:
         if column not in COLUMNS:
             raise ScenarioError(
                 f"{path}, line 1: unknown column {_show(column)}; {nearest(column, COLUMNS)}"
-                f"Allowed: arrival_s (required), quantity"
+                "allowed: arrival_s (required), quantity"
             )
     if "arrival_s" not in columns or len(set(columns)) != len(columns):
         raise ScenarioError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Double,
     Executable,
@@ -113,7 +114,7 @@ def _build(now: ColumnElement[float], clock: ClockChoice) -> CartSql:
     alive = carts.c.expires_at > now
     due = carts.c.expires_at <= now
     oldest = (_HELD, due)
-    batch = bindparam("batch")
+    batch: BindParameter[int] = bindparam("batch")
     new = insert(carts)
     if clock == "database":
         later = now + bindparam("ttl", type_=Double())

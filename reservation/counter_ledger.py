@@ -94,7 +94,9 @@ class CounterLedger:
         """
         stock_key, deadlines, holds = _counter_keys(request.event_id)
         with redis_reading(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(holds, request.hold_id).get(stock_key).time()
+            pipe.hget(holds, request.hold_id)
+            pipe.get(stock_key)
+            pipe.time()
             mine, stock, (seconds, microseconds) = pipe.execute()
         if mine is not None and self._recognise:
             return int(text(mine).partition(":")[0])
@@ -129,7 +131,7 @@ class CounterLedger:
         Raises:
             UnknownOutcome, NotApplied: Redis failed.
         """
-        arguments = [hold.hold_id, hold.quantity, _flag(self._guarded)]
+        arguments: list[str | int] = [hold.hold_id, hold.quantity, _flag(self._guarded)]
         with redis_writing():
             scripts.RELEASE(self._redis, _counter_keys(hold.event_id), arguments)
 
@@ -147,7 +149,7 @@ class CounterLedger:
             _settled(event_id),
             _floor(event_id),
         ]
-        arguments = [hold_id, quantity, "" if after is None else after, _FLOOR_MS]
+        arguments: list[str | int] = [hold_id, quantity, "" if after is None else after, _FLOOR_MS]
         with redis_writing():
             scripts.SETTLE(self._redis, keys, arguments)
 
@@ -190,7 +192,8 @@ class CounterLedger:
             NotApplied: Redis failed.
         """
         with redis_reading(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.get(_stock(event_id)).hgetall(_holds(event_id))
+            pipe.get(_stock(event_id))
+            pipe.hgetall(_holds(event_id))
             stock, holds = pipe.execute()
         quantities = {text(key): _quantity(text(value)) for key, value in holds.items()}
         return (None if stock is None else int(stock)), quantities

@@ -53,7 +53,7 @@ def settled_s(evidence: Evidence) -> float:
 
 def leaked(row: StockRow, evidence: Evidence) -> int:
     """Count the event's tickets that are neither sold nor sellable; never below zero."""
-    return max(0, row.capacity - evidence.audited_tickets(row.event_id) - row.sellable)
+    return max(0, row.capacity - evidence.sold_tickets(row.event_id) - row.sellable)
 
 
 def _leak(row: StockRow, evidence: Evidence) -> Violation:
@@ -65,7 +65,7 @@ def _leak(row: StockRow, evidence: Evidence) -> Violation:
         message=(
             f"{tickets} unsold tickets of event {row.event_id} cannot be sold {waited_s:.1f} s "
             f"after the last hold ended (bound {evidence.history.sweep_bound_s:.1f} s): of "
-            f"{row.capacity}, {evidence.audited_tickets(row.event_id)} are sold, {row.sellable} "
+            f"{row.capacity}, {evidence.sold_tickets(row.event_id)} are sold, {row.sellable} "
             f"sellable, {row.held} still held"
         ),
         at_s=evidence.end_s,

@@ -1,0 +1,401 @@
+"""The recorded histories of `tests/histories`, told as sales, each with its expected verdicts.
+
+Run `python -m tests.properties.recordings` to write the files again after a change of the format.
+What a history does not name is expected to hold; the verdicts of all ten invariants are compared.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from model.history import History, OrderRow, Outcome
+from model.history_file import write_history
+from properties.judge import INVARIANTS
+from properties.verdicts import Status
+from tests.properties.sales import Sale
+
+FOLDER = Path(__file__).parent.parent / "histories"
+
+RECORDINGS: dict[str, Callable[[], History]] = {}
+
+
+def recording(
+    about: str, *, violated: Iterable[str] = (), inconclusive: Iterable[str] = ()
+) -> Callable[[Callable[[], History]], Callable[[], History]]:
+    """Register a sale under its function's name, with the verdicts it must get."""
+
+    def register(tell: Callable[[], History]) -> Callable[[], History]:
+        def told() -> History:
+            history = tell()
+            expect = dict.fromkeys(INVARIANTS, Status.HOLDS.value)
+            expect.update(dict.fromkeys(inconclusive, Status.INCONCLUSIVE.value))
+            expect.update(dict.fromkeys(violated, Status.VIOLATED.value))
+            assert list(expect) == list(INVARIANTS), f"{tell.__name__} names an unknown invariant"
+            history.meta = {"about": about, "expect": expect, **history.meta}
+            return history
+
+        RECORDINGS[tell.__name__.replace("_", "-")] = told
+        return told
+
+    return register
+
+
+NO_SEATS = ("seat-sold-once",)
+NO_LATE_PAYMENT = ("expiry-honoured",)
+NOBODY_LEFT = ("no-leak",)  # no hold ended without an order
+PLAIN = (*NO_SEATS, *NO_LATE_PAYMENT)
+
+
+@recording("A hall of three seats sells out over a Redis kill, and everything goes right.")
+def good_everything() -> History:
+    sale = Sale(capacity=3, plan="redis-kill")
+    sale.hold("ann", 1.0, seats=("A1",))
+    sale.sold_out("bob", 2.0, seats=("A1",))
+    sale.hold("bob", 3.0, seats=("A2",), hold_id="hold-bob-2")
+    sale.hold("cid", 4.0, seats=("A3",))
+    sale.hold("dora", 5.0, seats=("A3",), outcome=Outcome.UNKNOWN, reason="UnknownOutcome")
+    sale.release("cid", 6.0)
+    sale.pay("bob", 20.0, hold_id="hold-bob-2", key="key-bob")
+    sale.strike("redis-kill", 90.0, 91.0)
+    sale.pay("ann", 60.0, 70.0)
+    sale.hold("eve", 200.0, seats=("A3",))
+    sale.refused("eve", 1101.0, "HoldExpired", 0.02)
+    sale.hold("fay", 1200.0, seats=("A3",))
+    sale.pay("fay", 1300.0)
+    return sale.ended()
+
+
+@recording(
+    "Two buyers get the two tickets, a third is refused.", inconclusive=(*PLAIN, *NOBODY_LEFT)
+)
+def good_sold_out() -> History:
+    sale = Sale()
+    sale.hold("ann", 1.0)
+    sale.hold("bob", 2.0)
+    sale.sold_out("cid", 3.0)
+    sale.pay("ann", 30.0)
+    sale.pay("bob", 40.0)
+    return sale.ended()
+
+
+@recording(
+    "B08: Redis forgets ann's hold, bob gets the same tickets, both pay, nobody asks the database.",
+    violated=("no-overbooking", "no-overhold"),
+    inconclusive=(*PLAIN, *NOBODY_LEFT, "orders-durable"),
+)
+def bad_lost_hold_sold_twice() -> History:
+    sale = Sale(plan="redis-kill")
+    sale.hold("ann", 1.0, 2)
+    sale.strike("redis-kill", 10.0, 11.0)
+    sale.hold("bob", 12.0, 2)
+    sale.pay("ann", 60.0)
+    sale.pay("bob", 61.0)
+    return sale.ended()
+
+
+@recording(
+    "B08 with a good double-check: ann paid in time for a hold that Redis forgot, and is refused.",
+    violated=("hold-honoured", "no-overhold"),
+    inconclusive=(*PLAIN, "orders-durable"),
+)
+def bad_broken_promise() -> History:
+    sale = Sale(plan="redis-kill")
+    sale.hold("ann", 1.0, 2)
+    sale.strike("redis-kill", 10.0, 11.0)
+    sale.hold("bob", 12.0, 2)
+    sale.pay("bob", 20.0)
+    sale.refused("ann", 60.0, "OrderRefused")
+    return sale.ended()
+
+
+@recording(
+    "An append-only file brings ann's hold back after the kill; bob is refused, ann gets her order.",
+    inconclusive=(*PLAIN, *NOBODY_LEFT, "orders-durable"),
+)
+def good_hold_survives_kill() -> History:
+    sale = Sale(plan="redis-kill")
+    sale.hold("ann", 1.0, 2)
+    sale.strike("redis-kill", 10.0, 11.0)
+    sale.sold_out("bob", 12.0, 2)
+    sale.pay("ann", 60.0)
+    return sale.ended()
+
+
+@recording(
+    "Flow 2 read literally: ann and bob hold the same two tickets; only ann pays.",
+    violated=("no-overhold",),
+    inconclusive=PLAIN,
+)
+def bad_held_twice() -> History:
+    sale = Sale()
+    sale.hold("ann", 1.0, 2)
+    sale.hold("bob", 2.0, 2)
+    sale.pay("ann", 30.0)
+    return sale.ended()
+
+
+@recording("Ann's hold ends, then bob holds and buys the same tickets.", inconclusive=PLAIN)
+def good_held_again_after_expiry() -> History:
+    sale = Sale()
+    sale.hold("ann", 1.0, 2)
+    sale.sold_out("bob", 2.0, 2)
+    sale.hold("bob", 901.5, 2, hold_id="hold-bob-2")
+    sale.pay("bob", 950.0, hold_id="hold-bob-2")
+    return sale.ended()
+
+
+@recording(
+    "B01: two buyers hold the same seat in a half-empty hall; one of them pays.",
+    violated=("no-overhold",),
+    inconclusive=("no-overbooking", *NO_LATE_PAYMENT),
+)
+def bad_seat_held_twice() -> History:
+    sale = Sale(capacity=10)
+    sale.hold("ann", 1.0, seats=("A1",))
+    sale.hold("bob", 2.0, seats=("A1",))
+    sale.pay("ann", 30.0)
+    return sale.ended()
+
+
+@recording(
+    "B07: two buyers own seat A1 in a half-empty hall.",
+    violated=("seat-sold-once", "no-overhold"),
+    inconclusive=("no-overbooking", *NO_LATE_PAYMENT, *NOBODY_LEFT),
+)
+def bad_seat_sold_twice() -> History:
+    sale = Sale(capacity=10)
+    sale.hold("ann", 1.0, seats=("A1",))
+    sale.hold("bob", 2.0, seats=("A1",))
+    sale.pay("ann", 30.0)
+    sale.pay("bob", 31.0)
+    return sale.ended()
+
+
+@recording(
+    "A06: two sweepers give one expired hold back; three tickets are sellable where two exist.",
+    violated=("stock-conserved",),
+    inconclusive=(
+        "no-overbooking",
+        "no-overhold",
+        "hold-honoured",
+        "charged-once",
+        "orders-durable",
+        *PLAIN,
+    ),
+)
+def bad_given_back_twice() -> History:
+    sale = Sale()
+    sale.hold("ann", 1.0)
+    sale.sweep(930.0, 1)
+    sale.sweep(930.0, 1, actor="sweeper-app-1")
+    return sale.ended(sellable=3, remaining_ticket=3)
+
+
+@recording(
+    "A12: the server dies between marking the hold expired and adding the ticket back.",
+    violated=("stock-conserved", "no-leak"),
+    inconclusive=(
+        "no-overbooking",
+        "no-overhold",
+        "hold-honoured",
+        "charged-once",
+        "orders-durable",
+        *PLAIN,
+    ),
+)
+def bad_give_back_split() -> History:
+    sale = Sale(plan="app-kill")
+    sale.hold("ann", 1.0)
+    sale.strike("app-kill", 930.005, 935.0)
+    sale.sweep(930.0, outcome=Outcome.UNKNOWN, completed_s=None)
+    sale.hold("bob", 940.0)
+    return sale.ended(sellable=1, remaining_ticket=1)
+
+
+@recording(
+    "The sweeper is dead: an abandoned hold stays held for ever, and the books still add up.",
+    violated=("no-leak",),
+    inconclusive=("sale-goes-on", *PLAIN),
+)
+def bad_sweeper_stopped() -> History:
+    sale = Sale(capacity=3, plan="sweeper-stopped")
+    sale.hold("ann", 1.0)
+    sale.hold("bob", 2.0, 1)
+    sale.strike("sweeper-stopped", 3.0, None)
+    sale.sold_out("cid", 4.0, 3)
+    sale.pay("bob", 30.0)
+    return sale.ended(held=1, remaining_ticket=1)
+
+
+@recording(
+    "C05: the server dies after the capture; ann paid and has neither tickets nor her money.",
+    violated=("charged-once",),
+    inconclusive=("no-overbooking", "no-overhold", "hold-honoured", "orders-durable", *PLAIN),
+)
+def bad_paid_for_nothing() -> History:
+    sale = Sale(plan="app-kill")
+    sale.hold("ann", 1.0)
+    sale.pay("ann", 30.0, outcome=Outcome.UNKNOWN, reason="UnknownOutcome", captured_s=80.0)
+    sale.strike("app-kill", 80.1, 85.0)
+    sale.hold("bob", 90.0)
+    return sale.ended()
+
+
+@recording(
+    "Bob was refunded and keeps his tickets.",
+    violated=("charged-once",),
+    inconclusive=("no-overbooking", "no-overhold", *PLAIN, *NOBODY_LEFT),
+)
+def bad_tickets_and_money() -> History:
+    sale = Sale()
+    sale.hold("bob", 1.0)
+    sale.payment("key-bob", 89.0, refunded_s=200.0)
+    sale.pay("bob", 30.0)
+    return sale.ended()
+
+
+@recording(
+    "C01: ann's checkout lost its answer, and its repeat bought the tickets a second time.",
+    violated=("charged-once",),
+    inconclusive=(*PLAIN, *NOBODY_LEFT),
+)
+def bad_repeat_bought_twice() -> History:
+    sale = Sale(plan="lost-replies")
+    sale.hold("ann", 1.0)
+    sale.strike("lost-replies", 20.0, 100.0)
+    first = sale.pay("ann", 30.0, outcome=Outcome.UNKNOWN, reason="UnknownOutcome")
+    sale.order(first, 1)
+    sale.pay("ann", 92.0, 1.0, order_id=2)
+    sale.sold_out("bob", 120.0)
+    return sale.ended()
+
+
+@recording(
+    "The same lost answer with idempotency: the repeat gives the first order.",
+    inconclusive=(*PLAIN, *NOBODY_LEFT),
+)
+def good_repeat_gives_first_answer() -> History:
+    sale = Sale(capacity=1, plan="lost-replies")
+    sale.hold("ann", 1.0)
+    sale.strike("lost-replies", 20.0, 100.0)
+    first = sale.pay("ann", 30.0, outcome=Outcome.UNKNOWN, reason="UnknownOutcome")
+    sale.order(first, 1)
+    sale.pay("ann", 92.0, 1.0, order_id=1, captured_s=None)
+    sale.sold_out("bob", 120.0)
+    return sale.ended()
+
+
+@recording(
+    "The database came back without an order it had acknowledged.",
+    violated=("orders-durable", "charged-once", "stock-conserved"),
+    inconclusive=(*PLAIN, *NOBODY_LEFT),
+)
+def bad_order_lost() -> History:
+    sale = Sale(plan="db-restart")
+    sale.hold("ann", 1.0)
+    sale.hold("bob", 2.0)
+    sale.pay("ann", 30.0)
+    sale.strike("db-restart", 91.0, 95.0)
+    sale.pay("bob", 100.0)
+    sale.orders = [
+        OrderRow(
+            order_id=2, key="key-bob", hold_id="hold-bob", customer_id="bob", event_id=1, quantity=1
+        )
+    ]
+    return sale.ended(sellable=0, remaining_ticket=0)
+
+
+@recording(
+    "B06: ann's hold ends while she pays; the shop sells to her all the same.",
+    violated=("expiry-honoured",),
+    inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *NO_SEATS, *NOBODY_LEFT),
+)
+def bad_sold_after_expiry() -> History:
+    sale = Sale()
+    sale.hold("ann", 1.0)
+    sale.pay("ann", 880.0, 60.0)
+    return sale.ended()
+
+
+@recording(
+    "Ann pays too late and is refused and refunded: no promise was broken, nothing was sold late.",
+    inconclusive=(*NO_SEATS,),
+)
+def good_late_payment_refunded() -> History:
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0)
+    sale.refused("ann", 880.0, "OrderRefused")
+    sale.hold("bob", 1000.0)
+    sale.pay("bob", 1010.0)
+    return sale.ended()
+
+
+@recording(
+    "Redis is back for a minute and still nobody gets an answer.",
+    violated=("sale-goes-on",),
+    inconclusive=("hold-honoured", "no-overbooking", "charged-once", "orders-durable", *PLAIN),
+)
+def bad_silent_after_healing() -> History:
+    sale = Sale(plan="redis-partition")
+    sale.hold("ann", 1.0)
+    sale.pay("ann", 5.0, outcome=Outcome.NOT_APPLIED, reason="NotApplied", captured_s=None)
+    sale.strike("redis-partition", 10.0, 20.0)
+    for second in range(25, 75, 10):
+        sale.hold(
+            f"buyer-{second}", float(second), outcome=Outcome.NOT_APPLIED, reason="NotApplied"
+        )
+    return sale.ended()
+
+
+@recording(
+    "During the partition calls fail; after it the same buyers are served.",
+    inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *PLAIN),
+)
+def good_served_after_healing() -> History:
+    sale = Sale(capacity=5, plan="redis-partition")
+    sale.hold("ann", 1.0)
+    sale.pay("ann", 2.0, 3.0)
+    sale.strike("redis-partition", 10.0, 20.0)
+    sale.hold("bob", 12.0, outcome=Outcome.UNKNOWN, reason="UnknownOutcome")
+    sale.hold("bob", 25.0)
+    return sale.ended()
+
+
+@recording(
+    "A run that was stopped before its audit.",
+    inconclusive=(
+        "no-overbooking",
+        "stock-conserved",
+        "no-leak",
+        "charged-once",
+        "orders-durable",
+        *PLAIN,
+    ),
+)
+def cut_short() -> History:
+    sale = Sale()
+    sale.hold("ann", 1.0, 2)
+    sale.sold_out("bob", 2.0)
+    sale.pay("ann", 30.0)
+    return sale.cut()
+
+
+@recording("A sale to which nobody came.", inconclusive=tuple(INVARIANTS))
+def nobody_came() -> History:
+    return Sale().ended(at_s=2000.0)
+
+
+@recording("A fault plan whose fault never struck proves nothing.", inconclusive=tuple(INVARIANTS))
+def fault_never_struck() -> History:
+    history = good_sold_out()
+    history.meta = {"fault": "redis-kill"}
+    return history
+
+
+def write_all() -> None:
+    """Write every recording to its file."""
+    for name, tell in RECORDINGS.items():
+        write_history(tell(), FOLDER / f"{name}.jsonl")
+
+
+if __name__ == "__main__":
+    write_all()
