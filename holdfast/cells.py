@@ -88,7 +88,9 @@ def _means(runs: Sequence[JudgedRun]) -> dict[str, Mean]:
     names = dict.fromkeys(name for run in runs for name in run.metrics)
     means = {}
     for name in names:
-        values = [run.metrics[name] for run in runs if isfinite(run.metrics.get(name, float("nan")))]
+        values = [
+            run.metrics[name] for run in runs if isfinite(run.metrics.get(name, float("nan")))
+        ]
         if values:
             means[name] = mean_95(values)
     return means

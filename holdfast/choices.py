@@ -12,8 +12,6 @@ from typing import Any
 from holdfast.errors import WrongCommand, check_names
 from model.spec import Persistence
 
-TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyChoice:
@@ -35,7 +33,7 @@ def plain(value: Any) -> str:
 
 
 def parse_strategies(text: str) -> list[StrategyChoice]:
-    """Read `A,B:key=value,key=value,C`. Values stay strings: `typed_options` gives them a type.
+    """Read `A,B:key=value,key=value,C`. Values stay strings; the catalogue gives them a type.
 
     Raises:
         WrongCommand: an empty name, an option without a strategy or without a value, a key or a
@@ -65,7 +63,9 @@ def _read_piece(
     head, colon, rest = piece.partition(":")
     if "=" in head:
         if not found:
-            raise WrongCommand(f"--strategies: {piece!r} is an option, but no strategy is before it")
+            raise WrongCommand(
+                f"--strategies: {piece!r} is an option, but no strategy is before it"
+            )
         return None, [_option(found[-1][0], piece)]
     if not head:
         raise WrongCommand("--strategies: an empty name (write A,B or A:key=value,key=value)")
@@ -80,26 +80,6 @@ def _option(strategy: str, text: str) -> tuple[str, str]:
             "(write A:key=value,key=value)"
         )
     return key.strip(), value.strip()
-
-
-def typed_options(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each string the type of its option's default; what does not fit stays as it is.
-
-    Unknown keys and impossible values are refused by `reservation.catalogue.resolve_options`.
-    """
-    return {key: _typed(value, defaults.get(key)) for key, value in options.items()}
-
-
-def _typed(value: Any, default: Any) -> Any:
-    if not isinstance(value, str) or isinstance(default, str):
-        return value
-    if isinstance(default, bool):
-        return TRUTH.get(value.lower(), value)
-    kinds: dict[type, Any] = {int: int, float: float}
-    try:
-        return kinds.get(type(default), str)(value)
-    except ValueError:
-        return value
 
 
 def parse_names(place: str, text: str) -> list[str]:

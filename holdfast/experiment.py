@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.plans import PLAN_NAMES
-from holdfast.choices import StrategyChoice, typed_options
+from chaos.plans import UnknownFault
+from holdfast.choices import StrategyChoice
 from holdfast.errors import WrongCommand, check_names
 from model.scenario import Scenario
+from model.scenario_plans import resolve_plan
 from model.spec import Persistence, RunSpec
 from reservation.api import StrategyInfo
 from reservation.catalogue import STRATEGIES, find, resolve_options
@@ -35,7 +36,8 @@ class Cell:
     @property
     def conditions(self) -> str:
         """The fault and the persistence, in few words."""
-        return self.fault if self.persistence is None else f"{self.fault} {self.persistence.value}"
+        fault = "no fault" if self.fault == "none" else self.fault
+        return fault if self.persistence is None else f"{fault}, {self.persistence.value}"
 
     @property
     def slug(self) -> str:
@@ -85,9 +87,9 @@ def plan_experiment(
     """Check the choices and lay out the cells, in the order they were given.
 
     None means the default: every strategy that admits the scenario's kind of sale; the faults
-    `none` and `redis-kill`; no persistence and `aof-everysec`, where the fault `none` gets the first
-    only (without a crash nothing is ever read back from the disk). Persistence that is asked for is
-    run under every fault.
+    `none` and `redis-kill`; no persistence and `aof-everysec`, where the fault `none` gets only the
+    first (without a crash nothing is ever read back from the disk). Persistence that is asked for
+    is run under every fault.
 
     Raises:
         WrongCommand, UnknownStrategy, BadOption: a name, an option or a number is wrong.
@@ -152,15 +154,16 @@ def _choose_strategies(
 
 
 def _checked(info: StrategyInfo, given: Mapping[str, Any]) -> dict[str, Any]:
-    typed = typed_options(given, info.defaults)
-    resolve_options(info, typed)
-    return typed
+    resolved = resolve_options(info, given)
+    return {key: resolved[key] for key in given}
 
 
 def _check_faults(plans: Iterable[str], scenario: Scenario) -> None:
-    known = [*PLAN_NAMES, *scenario.plans]
     for name in plans:
         parts = name.split("+")
-        check_names("--faults", parts, known)
         if len(set(parts)) < len(parts):
             raise WrongCommand(f"--faults: {name!r} names a fault twice")
+        try:
+            resolve_plan(name, scenario)
+        except UnknownFault as error:
+            raise WrongCommand(f"--faults: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from holdfast.errors import WRONG_INPUT
+from holdfast.errors import WRONG_INPUT, WrongCommand
 from model.history_file import write_history
 from model.run import simulate
 from model.spec import RunSpec
@@ -62,13 +62,13 @@ def do_task(task: Task) -> JudgedRun:
     """Simulate and judge one run.
 
     Raises:
-        UnsupportedFault, BadOption, ...: what `holdfast.errors.WRONG_INPUT` lists, because the
-            whole command is wrong then. Any other exception is reported as the run's crash.
+        WrongCommand: one of `holdfast.errors.WRONG_INPUT`, because the whole command is wrong
+            then. Any other exception is reported as the run's crash.
     """
     try:
         return _do(task)
-    except WRONG_INPUT:
-        raise
+    except WRONG_INPUT as error:
+        raise WrongCommand(str(error)) from error  # one that surely crosses between processes
     except Exception:  # noqa: BLE001 - a crash of the code under test is a result, not an end
         return JudgedRun(
             cell=task.cell, run=task.run, seed=task.spec.seed, crash=traceback.format_exc()

@@ -14,7 +14,7 @@ from model.spec import RunSpec
 from properties.judge import INVARIANTS
 from properties.verdicts import Violation
 
-SMALL_WORLDS = ((3, 10), (6, 20), (12, 30))  # buyers, and how many seeds to try with so many
+SMALL_WORLDS = ((3, 6), (6, 12), (12, 20))  # buyers, and how many seeds to try with so many
 BUYER = "buyer-"
 
 
@@ -35,9 +35,7 @@ def shrink(spec: RunSpec, invariant: str, found: Failure | None = None) -> Failu
     failure of the full size) names, alone in their own world; then buyers are left out one by one.
     None: no small failure was found within the bounds.
     """
-    tried = 0
-    for candidate in _candidates(spec, found):
-        tried += 1
+    for tried, candidate in enumerate(_candidates(spec, found), start=1):
         failure = fails(candidate, invariant)
         if failure is not None:
             return _without_bystanders(failure, invariant, tried)

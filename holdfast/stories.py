@@ -4,6 +4,8 @@ A story names only the operations that matter and the faults that struck, in the
 ends with what is wrong and with the command that replays it.
 """
 
+import hashlib
+import json
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from holdfast.cells import CellResult
 from holdfast.errors import WRONG_INPUT
 from holdfast.shrink import Failure, buyers_of, shrink
 from holdfast.wording import answered, asked, fault_begins, fault_ends
-from model.history import FaultSpan, History, Operation
+from model.history import FaultSpan, History, Operation, Outcome
 from model.history_file import read_history, write_history
 from model.spec import RunSpec
+from model.spec_codec import spec_to_meta
 from properties.judge import INVARIANTS
 from properties.verdicts import Status, Violation
 from reservation.catalogue import find
@@ -37,15 +40,15 @@ class StoryLine:
 class StoryTask:
     """A story to be found: for one invariant, in the cell (by its index) that breaks it best.
 
-    `spec` and `seen` are the cell's first violating run and where its history is stored; `path` is
-    where the story's own history goes.
+    `spec` and `seen` are the cell's first violating run and where its history is stored; the
+    story's own history goes into `folder`.
     """
 
     invariant: str
     cell: int
     spec: RunSpec
     seen: Path | None
-    path: Path
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +94,8 @@ def find_story(task: StoryTask) -> Story | str:
     """Shrink, store and tell; return what went wrong when the code under test broke on the way."""
     try:
         return _find(task)
-    except WRONG_INPUT:
-        raise
+    except WRONG_INPUT as error:
+        return str(error)
     except Exception:  # noqa: BLE001 - as in `holdfast.judged`: a crash is told, not an end
         return traceback.format_exc()
 
@@ -101,11 +104,18 @@ def _find(task: StoryTask) -> Story | str:
     whole = _stored_failure(task)
     failure = shrink(task.spec, task.invariant, whole)
     if failure is not None:
-        write_history(failure.history, task.path)
-        return tell(task, failure, small=True)
-    if whole is None:
+        path = task.folder / f"{task.invariant}-{_digest(failure.spec)}.jsonl"
+        write_history(failure.history, path)
+        return tell(task, failure, path, small=True)
+    if whole is None or task.seen is None:
         return "no small failing run was found, and no history is stored"
-    return tell(task, whole, small=False)
+    return tell(task, whole, task.seen, small=False)
+
+
+def _digest(spec: RunSpec) -> str:
+    """Name a run by what decides it, so that another comparison's story has another name."""
+    text = json.dumps(spec_to_meta(spec), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
 def _stored_failure(task: StoryTask) -> Failure | None:
@@ -118,7 +128,7 @@ def _stored_failure(task: StoryTask) -> Failure | None:
     return Failure(spec=task.spec, history=history, violation=violations[0])
 
 
-def tell(task: StoryTask, failure: Failure, *, small: bool) -> Story:
+def tell(task: StoryTask, failure: Failure, path: Path, *, small: bool) -> Story:
     """Tell a failure."""
     spec, history = failure.spec, failure.history
     operations = named_operations(history, failure.violation)
@@ -134,7 +144,7 @@ def tell(task: StoryTask, failure: Failure, *, small: bool) -> Story:
         lines=tuple(tell_lines(told, history.faults)),
         left_out=len(operations) - len(told),
         conclusion=failure.violation.message,
-        path=task.path if small or task.seen is None else task.seen,
+        path=path,
     )
 
 
@@ -144,7 +154,13 @@ def named_operations(history: History, violation: Violation) -> list[Operation]:
     named = [op for op in history.operations if op.op_id in ids]
     if not named:
         named = [op for op in history.operations if op.actor in violation.actors]
-    return sorted(named or history.operations, key=lambda op: (op.invoked_s, op.op_id))
+    told = named or [op for op in history.operations if not idle(op)]
+    return sorted(told, key=lambda op: (op.invoked_s, op.op_id))
+
+
+def idle(operation: Operation) -> bool:
+    """Say whether this is a sweep that found nothing to do: most of them, and never a story."""
+    return operation.kind == "sweep" and operation.outcome is Outcome.OK and not operation.returned
 
 
 def tell_lines(operations: Sequence[Operation], faults: Sequence[FaultSpan]) -> list[StoryLine]:
@@ -158,12 +174,8 @@ def tell_lines(operations: Sequence[Operation], faults: Sequence[FaultSpan]) -> 
     for op in operations:
         end_s = op.invoked_s if op.completed_s is None else op.completed_s
         if op.completed_s is None or end_s - op.invoked_s <= ANSWERED_AT_ONCE_S:
-            lines.append(
-                StoryLine(at_s=end_s, actor=op.actor, text=f"{asked(op)}: {answered(op)}")
-            )
+            lines.append(StoryLine(at_s=end_s, actor=op.actor, text=f"{asked(op)}: {answered(op)}"))
             continue
         lines.append(StoryLine(at_s=op.invoked_s, actor=op.actor, text=f"{asked(op)} ..."))
-        lines.append(
-            StoryLine(at_s=end_s, actor=op.actor, text=f"... {asked(op)}: {answered(op)}")
-        )
+        lines.append(StoryLine(at_s=end_s, actor=op.actor, text=f"... {asked(op)}: {answered(op)}"))
     return sorted(lines, key=lambda line: line.at_s)

@@ -23,7 +23,11 @@ from holdfast.errors import WorkersLost
 
 T = TypeVar("T")
 R = TypeVar("R")
-PRELOAD = ["holdfast.cli", "holdfast.judged", "holdfast.stories"]  # imported once, in the fork server
+PRELOAD = [
+    "holdfast.cli",
+    "holdfast.judged",
+    "holdfast.stories",
+]  # imported once, in the fork server
 IN_FLIGHT_PER_WORKER = 2
 
 

@@ -73,12 +73,12 @@ class Counter:
         operation.op_id = len(self.history.operations) + 1
         self.history.operations.append(operation)
 
-        def request_of(chosen: Server) -> Request:
-            return Request(operation.actor, kind, operation.kind, chosen, draw)
-
         answer = None
         try:
-            answer = yield from self.cloud.serve(server, request_of, call)
+            if server is None:
+                raise NotApplied("no application server is up")
+            request = Request(self.kernel, operation.actor, kind, operation.kind, server, draw)
+            answer = yield from self.cloud.serve(request, call)
             operation.outcome = Outcome.OK
         except Refused as refusal:
             operation.outcome = Outcome.REFUSED

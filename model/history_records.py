@@ -26,6 +26,7 @@ class Record(Protocol):
 R = TypeVar("R", bound=Record)
 Reader = Callable[[object], Any]
 
+MOST_SHOWN = 60  # of a value or a line, in messages
 MOST_EXACT = 2**53  # whole numbers beyond it are not exact as floats
 _OUTCOMES = {str(outcome): outcome for outcome in Outcome}
 
@@ -68,14 +69,15 @@ def build(kind: type[R], data: dict[str, Any]) -> R:
 
 
 def shown(value: object) -> str:
-    """Quote the beginning of a JSON value."""
-    return shown_raw(json.dumps(value, ensure_ascii=False).encode())
+    """Spell a JSON value, shortened."""
+    text = json.dumps(value)
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + " ..."
 
 
 def shown_raw(raw: bytes) -> str:
     """Quote the beginning of a line that may be anything."""
-    most = 60
-    return ascii(raw[:most].decode("utf-8", errors="replace")) + (" ..." if len(raw) > most else "")
+    text = ascii(raw[:MOST_SHOWN].decode("utf-8", errors="replace"))
+    return text if len(raw) <= MOST_SHOWN else text + " ..."
 
 
 def as_object(value: object) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """The way between the application servers and one store: travel times, and what may go wrong.
 
 A crossing has two legs. `Link.request` is the way there, ending just before the effect;
-`Link.reply` is the way back. Each leg takes half of the drawn round trip.
+`Link.reply` is the way back. Each leg takes half of the round trip, which is drawn once.
 """
 
 from math import log
 from statistics import NormalDist
 
 from chaos.faults import Leg, Target
-from model.kernel import Kernel
+from model.kernel import Kernel, ServerDied
 
 _Z99 = NormalDist().inv_cdf(0.99)
 
@@ -47,8 +47,8 @@ class Link:
         self.loss = 0.0
         self.crossings = 0
 
-    def request(self, label: str, travel: TravelTime) -> None:
-        """Travel there.
+    def request(self, label: str, travel: TravelTime) -> float:
+        """Travel there; returns how long it took, for the way back.
 
         Raises:
             LinkCut: the store was not reached within the timeout; surely no effect.
@@ -57,21 +57,22 @@ class Link:
         kernel = self.kernel
         request = kernel.current
         if request is None:
-            return
+            return 0.0
         if request.dying:
-            kernel.wait(kernel.env.event())
+            raise ServerDied
         self.crossings += 1
         if kernel.ambush is not None:
             kernel.ambush(request, self.target, Leg.REQUEST, label)
         leg_s = request.draw.lognormvariate(travel.mu, travel.sigma) * 0.5 + self.extra_s
-        kernel.wait(kernel.env.timeout(leg_s))
+        kernel.sleep(leg_s)
         if self.cut:
             kernel.sleep(max(0.0, self.timeout_s - leg_s))
             kernel.trace.note(kernel.now, request.actor, self.target, Leg.REQUEST, label, "cut")
             raise LinkCut(label)
+        return leg_s
 
-    def reply(self, label: str, travel: TravelTime, after_s: float = 0.0) -> None:
-        """Travel back, after the store took `after_s` to answer.
+    def reply(self, label: str, leg_s: float, after_s: float = 0.0) -> None:
+        """Travel back, in `leg_s`, after the store took `after_s` to answer.
 
         Raises:
             ReplyLost: the effect happened, the reply did not come through.
@@ -84,12 +85,11 @@ class Link:
         kernel.trace.note(kernel.env.now, request.actor, self.target, Leg.REPLY, label, "")
         if kernel.ambush is not None:
             kernel.ambush(request, self.target, Leg.REPLY, label)
-        leg_s = request.draw.lognormvariate(travel.mu, travel.sigma) * 0.5 + self.extra_s
-        kernel.wait(kernel.env.timeout(after_s + leg_s))
+        kernel.sleep(after_s + leg_s)
         if self.cut:
             kernel.sleep(max(0.0, self.timeout_s - leg_s))
             self._lose(request.actor, label)
-        if self.loss and request.server.world.chance(request.actor, "loss") < self.loss:
+        if self.loss and request.server.chance(request.actor, "loss") < self.loss:
             self._lose(request.actor, label)
 
     def _lose(self, actor: str, label: str) -> None:

@@ -38,7 +38,7 @@ class SimulatedProvider:
 
     def capture(self, key: str, amount_cents: int) -> PaymentStatus:
         """Take the money (see `reservation.api.PaymentGateway`)."""
-        self._request("capture")
+        leg_s = self._request("capture")
         entry = self.ledger.get(key)
         if entry is None:
             duration_s, declined = self._fate(key)
@@ -51,24 +51,24 @@ class SimulatedProvider:
                 entry.status = PaymentStatus.CAPTURED
                 entry.captured_s = self.kernel.now
             self.ledger[key] = entry
-        self._reply("capture")
+        self._reply("capture", leg_s)
         return PaymentStatus.CAPTURED if entry.captured_s is not None else entry.status
 
     def refund(self, key: str) -> PaymentStatus:
         """Give the money back."""
-        self._request("refund")
+        leg_s = self._request("refund")
         entry = self.ledger.get(key)
         if entry is not None and entry.status is PaymentStatus.CAPTURED:
             entry.status = PaymentStatus.REFUNDED
             entry.refunded_s = self.kernel.now
-        self._reply("refund")
+        self._reply("refund", leg_s)
         return PaymentStatus.UNKNOWN if entry is None else entry.status
 
     def lookup(self, key: str) -> PaymentStatus:
         """What is known of `key`."""
-        self._request("lookup")
+        leg_s = self._request("lookup")
         entry = self.ledger.get(key)
-        self._reply("lookup")
+        self._reply("lookup", leg_s)
         return PaymentStatus.UNKNOWN if entry is None else entry.status
 
     def _fate(self, key: str) -> tuple[float, bool]:
@@ -81,15 +81,15 @@ class SimulatedProvider:
             return challenge_s, failed
         return self.settings.plain_s, False
 
-    def _request(self, label: str) -> None:
+    def _request(self, label: str) -> float:
         try:
-            self.link.request(label, _TRAVEL)
+            return self.link.request(label, _TRAVEL)
         except LinkCut as error:
             raise PaymentTimeout("the payment provider did not answer") from error
 
-    def _reply(self, label: str) -> None:
+    def _reply(self, label: str, leg_s: float) -> None:
         try:
-            self.link.reply(label, _TRAVEL)
+            self.link.reply(label, leg_s)
         except ReplyLost as error:
             kernel = self.kernel
             kernel.sleep(self.settings.timeout_s)

@@ -12,7 +12,7 @@ from fakeredis import FakeRedisConnection
 from redis.backoff import AbstractBackoff
 from redis.retry import Retry
 
-from model.kernel import Kernel, withdraw
+from model.kernel import Kernel, Places
 from model.link import Link, LinkCut, ReplyLost, TravelTime
 from model.redis_server import ServerSocket, SimulatedRedis
 
@@ -33,14 +33,15 @@ class SimulatedConnection(FakeRedisConnection):
         self._travel = travel
         self._incarnation = 0
         self._awaiting = ""  # the label of the command whose reply is due
+        self._leg_s = 0.0
         super().__init__(server=simulated.fake, driver_info=None, **kwargs)
 
     def _connect(self) -> ServerSocket:
         try:
-            self._link.request("CONNECT", self._travel)
+            leg_s = self._link.request("CONNECT", self._travel)
             self._require_server()
             self._incarnation = self._simulated.incarnation
-            self._link.reply("CONNECT", self._travel)
+            self._link.reply("CONNECT", leg_s)
         except (LinkCut, ReplyLost) as error:
             raise redis.TimeoutError("Timeout connecting to server") from error
         return ServerSocket(
@@ -73,7 +74,7 @@ class SimulatedConnection(FakeRedisConnection):
             return
         label = command_name(command)
         try:
-            self._link.request(label, self._travel)
+            self._leg_s = self._link.request(label, self._travel)
         except LinkCut as error:
             self.disconnect()
             raise redis.TimeoutError("Timeout writing to socket") from error
@@ -93,7 +94,7 @@ class SimulatedConnection(FakeRedisConnection):
             simulated = self._simulated
             stalled_s = max(0.0, simulated.reply_at - simulated.kernel.env.now)
             try:
-                self._link.reply(label, self._travel, stalled_s)
+                self._link.reply(label, self._leg_s, stalled_s)
             except ReplyLost as error:
                 self.disconnect()
                 raise redis.ConnectionError(
@@ -106,11 +107,11 @@ class SimulatedConnection(FakeRedisConnection):
 class SimulatedPool(redis.ConnectionPool):
     """A redis-py pool whose limit is waited for in virtual time (see `BlockingConnectionPool`)."""
 
-    def __init__(self, kernel: Kernel, resource: Any, timeout_s: float, **kwargs: Any) -> None:
+    def __init__(self, kernel: Kernel, places: Places, timeout_s: float, **kwargs: Any) -> None:
         self._kernel = kernel
-        self._places = resource
+        self._places = places
         self._place_timeout_s = timeout_s
-        self._claims: dict[int, Any] = {}
+        self._placed: set[int] = set()
         super().__init__(connection_class=SimulatedConnection, **kwargs)
 
     def get_connection(self, *_deprecated: Any, **_options: Any) -> Any:
@@ -121,23 +122,22 @@ class SimulatedPool(redis.ConnectionPool):
         """
         if self._kernel.current is None:
             return super().get_connection()
-        claim = self._kernel.acquire(self._places, self._place_timeout_s)
-        if claim is None:
+        if not self._kernel.acquire(self._places, self._place_timeout_s):
             raise redis.ConnectionError("No connection available.")
         try:
             connection = super().get_connection()
         except BaseException:
-            withdraw(self._places, claim)
+            self._places.free()
             raise
-        self._claims[id(connection)] = claim
+        self._placed.add(id(connection))
         return connection
 
     def release(self, connection: Any) -> None:
         """Give a connection, and its place, back."""
         super().release(connection)
-        claim = self._claims.pop(id(connection), None)
-        if claim is not None:
-            withdraw(self._places, claim)
+        if id(connection) in self._placed:
+            self._placed.remove(id(connection))
+            self._places.free()
 
 
 class VirtualBackoff(AbstractBackoff):
@@ -180,7 +180,7 @@ def make_client(
     link: Link,
     travel: TravelTime,
     *,
-    places: Any,
+    places: Places,
     timeout_s: float,
     retries: int,
     draw: Random,

@@ -10,7 +10,7 @@ from typing import Any
 import simpy
 
 from chaos.faults import Target
-from model.kernel import EPOCH_S, Kernel, Request, withdraw
+from model.kernel import EPOCH_S, Kernel, Places, Request
 from model.link import Link, TravelTime
 from model.provider import SimulatedProvider
 from model.redis_client import make_client
@@ -58,7 +58,6 @@ class Server:
 
     def __init__(self, cloud: "Cloud", number: int) -> None:
         self.cloud = cloud
-        self.world = cloud
         self.number = number
         self.name = f"app-{number}"
         self.alive = True
@@ -67,8 +66,8 @@ class Server:
             0.0, cloud.spec.scenario.servers.clock_skew_sd_s
         )
         self.clock = SkewedClock(cloud.kernel, skew_s)
-        self.requests: dict[Request, simpy.Process] = {}
-        self.workers: simpy.Resource
+        self.requests: dict[Request, None] = {}
+        self.workers: Places
         self.strategy: Strategy
         self.start()
 
@@ -77,11 +76,11 @@ class Server:
         cloud, settings = self.cloud, self.cloud.spec.scenario.servers
         env = cloud.kernel.env
         self.alive = True
-        self.workers = simpy.Resource(env, capacity=settings.workers)
+        self.workers = Places(env, settings.workers)
         self.engine = make_engine(
             cloud.kernel,
             cloud.database,
-            places=simpy.Resource(env, capacity=settings.database_pool),
+            places=Places(env, settings.database_pool),
             timeout_s=settings.database_pool_timeout_s,
         )
         redis = None
@@ -91,7 +90,7 @@ class Server:
                 cloud.redis,
                 cloud.redis_link,
                 cloud.redis_travel,
-                places=simpy.Resource(env, capacity=settings.redis_pool),
+                places=Places(env, settings.redis_pool),
                 timeout_s=settings.redis_timeout_s,
                 retries=settings.redis_retries,
                 draw=cloud.draw("backoff", self.number),
@@ -109,12 +108,14 @@ class Server:
         """The process dies with every request in it (the one running now raises by itself)."""
         self.alive = False
         self.paused = None
-        active = self.cloud.kernel.env.active_process
-        for request, process in list(self.requests.items()):
-            request.dying = True
-            if process is not active and process.is_alive:
-                process.interrupt("the server died")
+        self.workers.close()
+        for request in list(self.requests):
+            request.kill()
         self.requests.clear()
+
+    def chance(self, actor: str, purpose: str) -> float:
+        """A uniform draw of one actor's own stream for `purpose`."""
+        return self.cloud.draw(purpose, actor).random()
 
     def pause(self, duration_s: float) -> None:
         """Nothing on this server moves for a while, and it does not notice."""
@@ -168,10 +169,6 @@ class Cloud:
             found = self._draws[key] = stream(self.spec.seed, purpose, whose)
         return found
 
-    def chance(self, actor: str, purpose: str) -> float:
-        """A uniform draw of one actor's own stream for `purpose`."""
-        return self.draw(purpose, actor).random()
-
     def server_for(self, number: int) -> Server | None:
         """The server a sticky load balancer gives to client `number`; None when all are down."""
         count = len(self.servers)
@@ -182,38 +179,35 @@ class Cloud:
         return None
 
     def serve(
-        self,
-        server: Server | None,
-        request_of: Callable[[Server], Request],
-        call: Callable[[Strategy], Any],
+        self, request: Request, call: Callable[[Strategy], Any]
     ) -> Generator[simpy.Event, Any, Any]:
-        """Run one call on a server's worker; what `Kernel.run` returns and raises.
+        """Run one call on a worker of the request's server; returns and raises what it does.
 
         Raises:
-            NotApplied: no server, or no worker of a dying one, ever saw the call.
+            NotApplied: the server died before a worker was free.
             ServerDied: the server died with the call in it.
         """
-        if server is None:
-            raise NotApplied("no application server is up")
-        request = request_of(server)
-        process = self.kernel.env.active_process
-        assert process is not None
-        server.requests[request] = process
+        server = request.server
         workers = server.workers
-        claim = workers.request()
-        try:
-            if not claim.triggered:
-                try:
-                    yield claim
-                except simpy.Interrupt:
-                    raise NotApplied("the application server died before it began") from None
-            return (yield from self.kernel.run(request, call, server.strategy))
-        finally:
-            server.requests.pop(request, None)
-            withdraw(workers, claim)
+        if not workers.take() and not (yield workers.join()):
+            raise NotApplied("the application server died before it began")
+        server.requests[request] = None
+        request.start(call, server.strategy)
+        if request.ended is None:
+            yield request.done
+        assert request.ended is not None
+        result, error = request.ended
+        server.requests.pop(request, None)
+        workers.free()
+        if error is not None:
+            raise error
+        return result
 
     def close(self) -> None:
         """End what is in flight, deliberately, and remove the files."""
         for server in self.servers:
             server.kill()
+        env = self.kernel.env
+        while env.peek() <= env.now:
+            env.step()
         self.database.close()

@@ -1,7 +1,7 @@
 """A run's description as plain JSON, inside its history, so that the history can be run again.
 
-`spec_to_meta` is what a history's first line carries; `spec_from_meta` reads it back, checks it, and
-says which key is wrong when somebody edited the file.
+`spec_to_meta` is what a history's first line carries; `spec_from_meta` reads it back, checks it,
+and says which key is wrong when somebody edited the file.
 """
 
 from collections.abc import Mapping

@@ -8,10 +8,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, exc, util
+from sqlalchemy import Engine, create_engine, exc
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
-from model.kernel import Kernel, withdraw
+from model.kernel import Kernel, Places
 from model.link import LinkCut, ReplyLost, TravelTime
 from model.sqlite_dialect import FOR_UPDATE, REMEDY
 from model.sqlite_server import LockTimeout, Session, SimulatedSQLite, classify
@@ -39,10 +39,10 @@ class SimulatedDBConnection:
     def _connect(self) -> Session:
         server = self._server
         try:
-            server.link.request("CONNECT", server.statement_travel)
+            leg_s = server.link.request("CONNECT", server.statement_travel)
             if not server.alive:
                 raise Disconnected("connection to server failed: Connection refused")
-            server.link.reply("CONNECT", server.statement_travel)
+            server.link.reply("CONNECT", leg_s)
         except (LinkCut, ReplyLost) as error:
             raise Disconnected("connection to server failed: timeout expired") from error
         return server.open_session()
@@ -77,10 +77,10 @@ class SimulatedDBConnection:
         """Leave the server."""
         self.session.end()
 
-    def cross(self, label: str, travel: TravelTime) -> None:
-        """The request leg of one crossing, up to the instant of the effect."""
+    def cross(self, label: str, travel: TravelTime) -> float:
+        """The request leg of one crossing, up to the instant of the effect; returns its length."""
         try:
-            self._server.link.request(label, travel)
+            leg_s = self._server.link.request(label, travel)
         except LinkCut as error:
             self.session.end()
             raise Disconnected(
@@ -88,11 +88,12 @@ class SimulatedDBConnection:
             ) from error
         if self.session.ended:
             raise Disconnected("server closed the connection unexpectedly")
+        return leg_s
 
-    def reply(self, label: str, travel: TravelTime) -> None:
+    def reply(self, label: str, leg_s: float) -> None:
         """The reply leg: the effect has happened, and its caller may not learn of it."""
         try:
-            self._server.link.reply(label, travel)
+            self._server.link.reply(label, leg_s)
         except ReplyLost as error:
             self.session.end()
             raise Disconnected("server closed the connection unexpectedly") from error
@@ -100,9 +101,9 @@ class SimulatedDBConnection:
             raise Disconnected("server closed the connection unexpectedly")
 
     def _finish(self, verb: str, travel: TravelTime) -> None:
-        self.cross(verb, travel)
+        leg_s = self.cross(verb, travel)
         self.session.finish(verb)
-        self.reply(verb, travel)
+        self.reply(verb, leg_s)
 
 
 class SimulatedCursor:
@@ -131,7 +132,7 @@ class SimulatedCursor:
         server = connection._server
         label, locks = classify(sql, _is_locking)
         server.statements += 1
-        connection.cross(label, server.statement_travel)
+        leg_s = connection.cross(label, server.statement_travel)
         session = connection.session
         if session.aborted and not sql.startswith("ROLLBACK TO"):
             raise sqlite3.OperationalError(
@@ -143,7 +144,7 @@ class SimulatedCursor:
         self._apply(session, sql, parameters, many=many)
         if connection.autocommit:
             session.finish("COMMIT")
-        connection.reply(label, server.statement_travel)
+        connection.reply(label, leg_s)
         return self
 
     def _take_lock(self, session: Session) -> None:
@@ -207,40 +208,37 @@ class VirtualTimePool(Pool):
     """SQLAlchemy's queue pool, with the wait for a free connection in virtual time."""
 
     def __init__(
-        self, creator: Any, kernel: Kernel, places: Any, timeout_s: float, **kwargs: Any
+        self, creator: Any, kernel: Kernel, places: Places, timeout_s: float, **kwargs: Any
     ) -> None:
         super().__init__(creator, **kwargs)
         self._kernel = kernel
         self._places = places
         self._place_timeout_s = timeout_s
         self._idle: list[ConnectionPoolEntry] = []
-        self._claims: dict[int, Any] = {}
+        self._placed: set[int] = set()
 
     def _do_get(self) -> ConnectionPoolEntry:
-        claim = None
-        if self._kernel.current is not None:
-            claim = self._kernel.acquire(self._places, self._place_timeout_s)
-            if claim is None:
-                raise exc.TimeoutError(
-                    f"QueuePool limit of size {self._places.capacity} overflow 0 reached,"
-                    f" connection timed out, timeout {self._place_timeout_s:.2f}"
-                )
+        placed = self._kernel.current is not None
+        if placed and not self._kernel.acquire(self._places, self._place_timeout_s):
+            raise exc.TimeoutError(
+                f"QueuePool limit of size {self._places.capacity} overflow 0 reached,"
+                f" connection timed out, timeout {self._place_timeout_s:.2f}"
+            )
         try:
             record = self._idle.pop() if self._idle else self._create_connection()
         except BaseException:
-            with util.safe_reraise():
-                if claim is not None:
-                    withdraw(self._places, claim)
+            if placed:
+                self._places.free()
             raise
-        if claim is not None:
-            self._claims[id(record)] = claim
+        if placed:
+            self._placed.add(id(record))
         return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         self._idle.append(record)
-        claim = self._claims.pop(id(record), None)
-        if claim is not None:
-            withdraw(self._places, claim)
+        if id(record) in self._placed:
+            self._placed.remove(id(record))
+            self._places.free()
 
     def recreate(self) -> "VirtualTimePool":
         """An empty pool of the same kind (SQLAlchemy asks for one when an engine is disposed)."""
@@ -259,11 +257,11 @@ class VirtualTimePool(Pool):
 
     def status(self) -> str:
         """For SQLAlchemy's logs."""
-        return f"VirtualTimePool places {self._places.capacity} in use {self._places.count}"
+        return f"VirtualTimePool places {self._places.capacity} in use {self._places.taken}"
 
 
 def make_engine(
-    kernel: Kernel, server: SimulatedSQLite, *, places: Any, timeout_s: float
+    kernel: Kernel, server: SimulatedSQLite, *, places: Places, timeout_s: float
 ) -> Engine:
     """An engine of one application server."""
     template = _template_engine()

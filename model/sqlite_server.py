@@ -19,9 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import simpy
-
-from model.kernel import EPOCH_S, Kernel
+from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link, TravelTime
 
 UNIX_EPOCH_JULIAN = 2440587.5
@@ -52,7 +50,7 @@ class SimulatedSQLite:
         self.clock_offset_s = 0.0
         self.statements = 0
         self.lock_wait_s = 0.0
-        self.write_lock = simpy.Resource(kernel.env, capacity=1)
+        self.write_lock = Places(kernel.env, 1)
         self._sessions: dict[int, Session] = {}
         self._next_session = 0
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
@@ -111,7 +109,8 @@ class Session:
         self.in_transaction = False
         self.aborted = False
         self.ended = False
-        self._lock: Any = None
+        self._writing = False
+        self._locked = False
 
     def begin_write(self) -> None:
         """Take the write lock, in virtual time, and start SQLite's write transaction.
@@ -119,27 +118,25 @@ class Session:
         Raises:
             LockTimeout: the lock was not free within the server's lock timeout.
         """
-        if self._lock is not None:
+        if self._writing:
             return
-        kernel = self.server.kernel
-        if kernel.current is None:
-            self.raw.execute("BEGIN IMMEDIATE")
-            self._lock = _NO_CLAIM
-            return
-        asked_s = kernel.env.now
-        claim = kernel.acquire(self.server.write_lock, self.server.lock_timeout_s)
-        self.server.lock_wait_s += kernel.env.now - asked_s
-        if claim is None:
-            raise LockTimeout
-        if self.ended:
-            self.server.write_lock.release(claim)
-            return
-        self._lock = claim
+        kernel, server = self.server.kernel, self.server
+        if kernel.current is not None:
+            asked_s = kernel.env.now
+            granted = kernel.acquire(server.write_lock, server.lock_timeout_s)
+            server.lock_wait_s += kernel.env.now - asked_s
+            if not granted:
+                raise LockTimeout
+            if self.ended:
+                server.write_lock.free()
+                return
+            self._locked = True
+        self._writing = True
         self.raw.execute("BEGIN IMMEDIATE")
 
     def finish(self, verb: str) -> None:
         """COMMIT or ROLLBACK now, and free the lock. An aborted transaction only rolls back."""
-        if self._lock is not None:
+        if self._writing:
             self.raw.execute("ROLLBACK" if self.aborted else verb)
             self._free()
         self.in_transaction = False
@@ -150,7 +147,7 @@ class Session:
         if self.ended:
             return
         self.ended = True
-        if self._lock is not None:
+        if self._writing:
             with contextlib.suppress(sqlite3.Error):
                 self.raw.execute("ROLLBACK")
             self._free()
@@ -159,12 +156,11 @@ class Session:
         self.server.forget(self)
 
     def _free(self) -> None:
-        if self._lock is not _NO_CLAIM:
-            self.server.write_lock.release(self._lock)
-        self._lock = None
+        self._writing = False
+        if self._locked:
+            self._locked = False
+            self.server.write_lock.free()
 
-
-_NO_CLAIM = object()
 
 _TABLE = r"[`\"\[]?(\w+)"
 _SHAPES: tuple[tuple[str, re.Pattern[str], bool], ...] = (

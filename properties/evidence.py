@@ -7,6 +7,7 @@ hold, the payment attempts on it, the order rows and payments they led to.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 from model.history import Audit, FaultSpan, History, Operation, OrderRow, Outcome
 
@@ -22,7 +23,8 @@ class IncompleteHistory(Exception):
 class HoldLife:
     """Everything that was asked about one hold, oldest request first.
 
-    `granted` is its first acknowledgement. A repeat may tell another deadline: `deadline_s` is the
+    `granted` is its first acknowledgement. `released_s` is when its owner began to give it back
+    (infinity: never, or surely without effect). A repeat may tell another deadline: `deadline_s` is the
     earliest told (what a buyer can surely rely on), `last_deadline_s` the latest.
     """
 
@@ -34,6 +36,7 @@ class HoldLife:
     granted: Operation | None = None
     deadline_s: float = inf
     last_deadline_s: float = -inf
+    released_s: float = inf
     ordered: bool = False  # an order row exists, or a checkout was acknowledged
 
     @property
@@ -41,21 +44,13 @@ class HoldLife:
         """Who asked for it."""
         return (self.asks or self.checkouts or self.releases)[0].actor
 
-    def released_s(self) -> float:
-        """When its owner began to give it back (infinity: never, or surely without effect)."""
-        return min(
-            (r.invoked_s for r in self.releases if r.outcome is not Outcome.NOT_APPLIED),
-            default=inf,
-        )
-
     def story(self) -> list[Operation]:
         """List the operations that made, gave back or paid it."""
         asks = [self.granted] if self.granted else self.asks
         return [*asks, *self.releases, *self.checkouts]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sold:
+class Sold(NamedTuple):
     """Tickets that somebody owns: an order row, or an acknowledged checkout without one.
 
     `at_s` is the first acknowledgement; for an order nobody was told about, when it was paid.
@@ -195,6 +190,8 @@ def _lives(operations: list[Operation], rows: list[OrderRow]) -> dict[str, HoldL
             life.ordered = life.ordered or op.outcome is Outcome.OK
         elif op.kind == "release":
             life.releases.append(op)
+            if op.outcome is not Outcome.NOT_APPLIED:
+                life.released_s = min(life.released_s, op.invoked_s)
         else:
             life.asks.append(op)
             if op.outcome is Outcome.OK:

@@ -124,7 +124,7 @@ def _demand(evidence: Evidence) -> dict[str, int]:
 
 
 def _released(life: HoldLife) -> bool:
-    return life.released_s() < inf
+    return life.released_s < inf
 
 
 def _expired_unpaid(life: HoldLife, end_s: float) -> bool:
@@ -132,7 +132,7 @@ def _expired_unpaid(life: HoldLife, end_s: float) -> bool:
 
 
 def _expired_during_payment(life: HoldLife) -> bool:
-    if life.released_s() < life.deadline_s:
+    if life.released_s < life.deadline_s:
         return False
     return any(
         ended_s(op) >= life.deadline_s

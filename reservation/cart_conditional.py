@@ -10,20 +10,38 @@ from sqlalchemy import Connection
 
 from reservation import cart_sql as sql
 from reservation.api import Hold, HoldRequest
-from reservation.cart_writer import CartInserter, Times, ended_carts, give_back_by_event
+from reservation.cart_writer import (
+    CartInserter,
+    CartWriter,
+    Times,
+    ended_carts,
+    give_back_by_event,
+    seat_taken,
+    too_few,
+)
 from reservation.carts import EndedCart
-from reservation.errors import SoldOut
 
 
-class ConditionalWriter:
-    """The competent writer (`db-cart`)."""
+class Conditional:
+    """The writes of `db-cart`; `writer` hands them out."""
 
     def __init__(self, statements: sql.CartSql, inserter: CartInserter) -> None:
         self._sql = statements
         self._insert = inserter.insert
 
-    def reserve(self, connection: Connection, request: HoldRequest) -> float:
-        """Insert the cart, then deduct; see `CartWriter`."""
+    def writer(self) -> CartWriter:
+        """Hand out the writes, every one of them guarded."""
+        return CartWriter(
+            reserve=self._reserve,
+            looks_first=False,
+            deduct=_deduct,
+            end=self._end,
+            end_batch=self._end_batch,
+            give_back=_give_back,
+            confirm=self._confirm,
+        )
+
+    def _reserve(self, connection: Connection, request: HoldRequest) -> float:
         expires_at = self._insert(connection, request)
         if request.seats:
             claim = {
@@ -32,20 +50,14 @@ class ConditionalWriter:
                 "cart": request.hold_id,
             }
             if connection.execute(sql.HOLD_SEATS, claim).rowcount != request.quantity:
-                raise SoldOut(f"a seat of {', '.join(request.seats)} is taken")
-        if not self.deduct(connection, request.event_id, request.quantity):
-            raise SoldOut(f"event {request.event_id} has fewer than {request.quantity} tickets")
+                raise seat_taken(request)
+        if not _deduct(connection, request.event_id, request.quantity):
+            raise too_few(request)
         return expires_at
 
-    def deduct(self, connection: Connection, event_id: int, tickets: int) -> bool:
-        """Take tickets off the counter if there are enough."""
-        wanted = {"event": event_id, "tickets": tickets}
-        return connection.execute(sql.DEDUCT, wanted).rowcount == 1
-
-    def end(
+    def _end(
         self, connection: Connection, cart_id: str, to: str, due: Times | None
     ) -> EndedCart | None:
-        """End a held cart; see `CartWriter`."""
         move = {"cart": cart_id, "to": to}
         if due is None:
             rows = connection.execute(self._sql.end_held, move).all()
@@ -53,17 +65,11 @@ class ConditionalWriter:
             rows = connection.execute(self._sql.end_due, {**move, **due}).all()
         return ended_carts(rows)[0] if rows else None
 
-    def end_batch(self, connection: Connection, due: Times, batch: int) -> list[EndedCart]:
-        """Expire the oldest due carts in one statement; see `CartWriter`."""
+    def _end_batch(self, connection: Connection, due: Times, batch: int) -> list[EndedCart]:
         limits = {**due, "batch": batch}
         return ended_carts(connection.execute(self._sql.expire_batch, limits).all())
 
-    def give_back(self, connection: Connection, ended: Sequence[EndedCart]) -> None:
-        """Free the seats and return the tickets; see `CartWriter`."""
-        give_back_by_event(connection, ended, sql.FREE_SEATS, _add_back)
-
-    def confirm(self, connection: Connection, hold: Hold, alive: Times) -> bool:
-        """Mark a live cart paid and its seats sold; see `CartWriter`."""
+    def _confirm(self, connection: Connection, hold: Hold, alive: Times) -> bool:
         confirmed = connection.execute(self._sql.confirm, {"cart": hold.hold_id, **alive})
         if confirmed.rowcount != 1:
             return False
@@ -73,11 +79,15 @@ class ConditionalWriter:
         return connection.execute(sql.SELL_SEATS, sale).rowcount == len(hold.seats)
 
 
-class UnguardedEnds(ConditionalWriter):
-    """Reads a cart, then ends it by primary key: the ORM's habit (A06, A07, A11)."""
+def _deduct(connection: Connection, event_id: int, tickets: int) -> bool:
+    wanted = {"event": event_id, "tickets": tickets}
+    return connection.execute(sql.DEDUCT, wanted).rowcount == 1
 
-    def __init__(
-        self, statements: sql.CartSql, inserter: CartInserter, reading: "EndsByReading"
-    ) -> None:
-        super().__init__(statements, inserter)
-        self._reading = reading
+
+def add_back(connection: Connection, event_id: int, tickets: int) -> None:
+    """Return tickets to the counter without reading it."""
+    connection.execute(sql.ADD_BACK, {"event": event_id, "tickets": tickets})
+
+
+def _give_back(connection: Connection, ended: Sequence[EndedCart]) -> None:
+    give_back_by_event(connection, ended, sql.FREE_SEATS, add_back)

@@ -26,6 +26,8 @@ IN_LIST = 500  # values in one IN list; SQLite before 3.32 takes 999 parameters
 
 _CART = carts.c.id == bindparam("cart")
 _HELD = carts.c.status == "held"
+# The concatenation keeps every database from using the index on (status, expires_at).
+_HELD_UNINDEXED = carts.c.status.concat("") == "held"
 _CONTENTS = (carts.c.id, carts.c.event_id, carts.c.quantity, carts.c.seats)
 _EVENT = events.c.id == bindparam("event")
 _SEATS = (
@@ -77,7 +79,7 @@ _HELD_TICKETS = (
     .where(carts.c.event_id == bindparam("event"), _HELD)
     .scalar_subquery()
 )
-_SOLD_TICKETS = (
+SOLD_TICKETS: Final = (
     select(func.coalesce(func.sum(orders.c.quantity), 0))
     .where(orders.c.event_id == bindparam("event"))
     .scalar_subquery()
@@ -87,7 +89,7 @@ STOCK: Final = select(
     events.c.capacity,
     events.c.remaining_ticket,
     _HELD_TICKETS.label("held"),
-    _SOLD_TICKETS.label("sold"),
+    SOLD_TICKETS.label("sold"),
     _ALL_SEATS.scalar_subquery().label("seats"),
     _ALL_SEATS.where(seats.c.status == "available").scalar_subquery().label("free_seats"),
 ).where(_EVENT)
@@ -108,6 +110,8 @@ class CartSql:
     due_batch: Select[str, int, int, str]
     scan: Select[str, bool]
     read: Select[str, int, int, str, str, bool]
+    locked_due_batch: Select[str, int, int, str]
+    locked_read: Select[str, int, int, str, str, bool]
 
 
 def _build(now: ColumnElement[float], clock: ClockChoice) -> CartSql:
@@ -121,6 +125,8 @@ def _build(now: ColumnElement[float], clock: ClockChoice) -> CartSql:
         new = new.values(created_at=now, expires_at=later).returning(carts.c.expires_at)
     by_age = select(carts.c.id).where(*oldest).order_by(carts.c.expires_at).limit(batch)
     move = update(carts).where(_CART, _HELD)
+    due_batch = select(*_CONTENTS).where(*oldest).order_by(carts.c.expires_at).limit(batch)
+    read = select(*_CONTENTS, carts.c.status, alive.label("alive")).where(_CART)
     return CartSql(
         insert=new,
         extend=(
@@ -139,17 +145,19 @@ def _build(now: ColumnElement[float], clock: ClockChoice) -> CartSql:
         end_held=move.values(status=bindparam("to")).returning(*_CONTENTS),
         end_due=move.where(due).values(status=bindparam("to")).returning(*_CONTENTS),
         confirm=move.where(alive).values(status="paid"),
-        # The condition stands twice: a sweeper that waited for another one's row must look again.
+        # The condition stands twice: a sweeper that waited for another one's row must look again;
+        # the second time out of the index's reach, or SQLite walks all held carts instead of keys.
         expire_batch=(
             update(carts)
-            .where(carts.c.id.in_(by_age.scalar_subquery()), _HELD)
+            .where(carts.c.id.in_(by_age.scalar_subquery()), _HELD_UNINDEXED)
             .values(status="expired")
             .returning(*_CONTENTS)
         ),
-        due_batch=select(*_CONTENTS).where(*oldest).order_by(carts.c.expires_at).limit(batch),
-        # The concatenation keeps every database from using the index on (status, expires_at).
-        scan=select(carts.c.id, due.label("due")).where(carts.c.status.concat("") == "held"),
-        read=select(*_CONTENTS, carts.c.status, alive.label("alive")).where(_CART),
+        due_batch=due_batch,
+        locked_due_batch=due_batch.with_for_update(),
+        scan=select(carts.c.id, due.label("due")).where(_HELD_UNINDEXED),
+        read=read,
+        locked_read=read.with_for_update(),
     )
 
 

@@ -5,8 +5,9 @@ conditional updates, SELECT ... FOR UPDATE, and reading without a lock.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, Executable, Row
 
@@ -14,40 +15,34 @@ from reservation import cart_sql as sql
 from reservation.api import Hold, HoldRequest
 from reservation.carts import EndedCart, cart_row, seats_of
 from reservation.database_time import Moments
+from reservation.errors import SoldOut
 
 Times = dict[str, float]
 
 
-class CartWriter(Protocol):
-    """The guarded writes of flow 1; each runs inside the caller's transaction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CartWriter:
+    """The writes of flow 1; each runs inside the caller's transaction.
 
-    `times` is what `Moments.at` made for the moment to compare with.
+    A `Times` is what `Moments.at` made for the moment to compare deadlines with.
+
+    `reserve` writes the cart, claims its seats, deducts its tickets and returns its deadline; it
+    raises SoldOut (the caller rolls back) and IntegrityError for a cart id that exists.
+    `looks_first` says that it raises SoldOut before it could notice such an id.
+    `deduct` takes tickets off an event's counter and says whether there were enough.
+    `end` ends one held cart, with a `Times` only if it is due; None if it was not so.
+    `end_batch` expires the oldest due carts, at most so many.
+    `give_back` frees the seats and returns the tickets of carts just ended.
+    `confirm` marks a live held cart paid and its seats sold, and says whether it was one.
     """
 
-    def reserve(self, connection: Connection, request: HoldRequest) -> float:
-        """Write the cart, claim its seats, deduct its tickets; returns its deadline.
-
-        Raises:
-            SoldOut: there is not enough; the caller rolls back.
-            IntegrityError: a cart with this id exists.
-        """
-
-    def deduct(self, connection: Connection, event_id: int, tickets: int) -> bool:
-        """Take tickets off the counter if there are enough."""
-
-    def end(
-        self, connection: Connection, cart_id: str, to: str, due: Times | None
-    ) -> EndedCart | None:
-        """End a held cart; with `due`, only if its deadline has passed. None if it was not so."""
-
-    def end_batch(self, connection: Connection, due: Times, batch: int) -> list[EndedCart]:
-        """Expire the oldest held carts whose deadline has passed, at most `batch`."""
-
-    def give_back(self, connection: Connection, ended: Sequence[EndedCart]) -> None:
-        """Free the seats and return the tickets of carts just ended."""
-
-    def confirm(self, connection: Connection, hold: Hold, alive: Times) -> bool:
-        """Mark a cart paid and its seats sold if it is held and its deadline has not passed."""
+    reserve: Callable[[Connection, HoldRequest], float]
+    looks_first: bool
+    deduct: Callable[[Connection, int, int], bool]
+    end: Callable[[Connection, str, str, Times | None], EndedCart | None]
+    end_batch: Callable[[Connection, Times, int], list[EndedCart]]
+    give_back: Callable[[Connection, Sequence[EndedCart]], None]
+    confirm: Callable[[Connection, Hold, Times], bool]
 
 
 class CartInserter:
@@ -101,3 +96,13 @@ def give_back_by_event(
         tickets.append((event_id, sum(cart.quantity for cart in of_event)))
     for event_id, count in tickets:
         add_back(connection, event_id, count)
+
+
+def too_few(request: HoldRequest) -> SoldOut:
+    """Say that an event has not enough tickets left."""
+    return SoldOut(f"event {request.event_id} has fewer than {request.quantity} tickets left")
+
+
+def seat_taken(request: HoldRequest) -> SoldOut:
+    """Say that not all wanted seats are free."""
+    return SoldOut(f"not all of the seats {', '.join(request.seats)} are free")

@@ -19,6 +19,7 @@ from reservation.boundary import database_reading, database_transaction
 from reservation.errors import NotApplied, UnknownOutcome
 
 SETTLE_BATCH = 1000  # doubtful payments looked at in one pass
+ABANDONED_AGES = 10  # see `PaymentBook.settle_older_than`
 _UNKEYED_MARK = "#"
 
 
@@ -140,20 +141,30 @@ class PaymentBook:
     def settle_older_than(self, age_s: float) -> int:
         """Settle payments noted longer ago than `age_s` and still open; returns refunds made.
 
+        One the provider has not heard of may still be waiting for its buyer (3-D Secure has no
+        upper bound), so it is left alone until it is `ABANDONED_AGES` times as old.
+
         Raises:
             NotApplied, UnknownOutcome: the database failed; the next pass goes on.
         """
+        now = self._clock.now()
         with database_reading(self._engine) as connection:
-            oldest = {"before": self._clock.now() - age_s, "batch": SETTLE_BATCH}
-            doubtful = list(connection.execute(sql.DOUBTFUL, oldest).scalars())
+            oldest = {"before": now - age_s, "batch": SETTLE_BATCH}
+            doubtful = connection.execute(sql.DOUBTFUL, oldest).all()
         refunded = 0
-        for key in doubtful:
+        for key, status, created_at in doubtful:
+            aged = created_at <= now - ABANDONED_AGES * age_s
             try:
-                status, closed = self.settle(key, aged=True)
+                if status == "pending" and not aged and self._is_unheard_of(key):
+                    continue
+                ended, closed = self.settle(key, aged=aged)
             except PaymentTimeout:
-                continue  # the row still says `refunding`: the next pass asks again
-            refunded += closed and status is PaymentStatus.REFUNDED
+                continue  # the row is still open: the next pass asks again
+            refunded += closed and ended is PaymentStatus.REFUNDED
         return refunded
+
+    def _is_unheard_of(self, key: str) -> bool:
+        return self._payments.lookup(key) is PaymentStatus.UNKNOWN
 
     def row(self, request: CheckoutRequest, status: str) -> dict[str, Any]:
         """Make a payment row for `request`."""

@@ -61,7 +61,7 @@ class RedisCounter:
         self._take = self._ledger.take if one_step else self._ledger.take_in_two_steps
         self._deduct = deduct_if_enough if options["recheck"] else deduct
         self._batch = int(options["batch"])
-        self._grace_s = float(options["grace_s"])
+        self._grace_s = float(options["sweeper_grace_s"])
         self._doubtful_after_s = float(options["doubtful_after_s"])
 
     def open_sale(self, event_id: int) -> None:
@@ -188,7 +188,7 @@ INFOS: tuple[StrategyInfo, ...] = (
             "recheck": True,
             "reaper_recheck": True,
             "batch": 1000,
-            "grace_s": 0.0,
+            "sweeper_grace_s": 0.0,
         },
         choices={
             **COMMON_CHOICES,

@@ -25,7 +25,15 @@ from reservation.errors import (
 )
 from reservation.payment_book import PaymentBook, original_key, unkeyed
 
-__all__ = ["TILL_CHOICES", "TILL_DEFAULTS", "Till", "TillOptions", "original_key", "till_options"]
+__all__ = [
+    "TILL_CHOICES",
+    "TILL_DEFAULTS",
+    "TILL_DEFAULTS_WITHOUT_DROP",
+    "Till",
+    "TillOptions",
+    "original_key",
+    "till_options",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,9 @@ class TillOptions:
 
 
 TILL_DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(TillOptions)}
+TILL_DEFAULTS_WITHOUT_DROP: dict[str, Any] = {
+    name: default for name, default in TILL_DEFAULTS.items() if name != "drop_hold"
+}
 TILL_CHOICES: dict[str, tuple[Any, ...]] = {
     "idempotency": ("unique", "check-then-insert", "none"),
     "drop_hold": ("after-commit", "before-commit"),
@@ -104,7 +115,8 @@ class Till:
     def settle_doubtful(self, older_than_s: float) -> int:
         """Refund captured payments that never became orders; returns how many.
 
-        `older_than_s` must be longer than any payment takes: a younger one may still be on its way.
+        `older_than_s` must be longer than a commit can take after its capture: a younger payment
+        may be about to become an order.
 
         Raises:
             NotApplied, UnknownOutcome: the database failed; the next pass goes on.

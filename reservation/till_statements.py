@@ -48,7 +48,7 @@ END_REFUND: Final = (
     update(payments).where(_KEY, payments.c.status == "refunding").values(status=bindparam("final"))
 )
 DOUBTFUL: Final = (
-    select(payments.c.idempotency_key)
+    select(payments.c.idempotency_key, payments.c.status, payments.c.created_at)
     .where(
         payments.c.status.in_(("pending", "refunding")),
         payments.c.created_at <= bindparam("before"),

@@ -5,8 +5,6 @@ earliest deadline the buyer was told, less the clocks' slack (`properties.eviden
 A checkout refused before its capture was in time if the refusal itself came before that deadline.
 """
 
-from math import inf
-
 from model.history import Operation, Outcome
 from properties.evidence import Evidence, HoldLife, answered, ended_s
 from properties.telling import life_op_ids
@@ -65,21 +63,18 @@ def _refused_in_time(life: HoldLife, evidence: Evidence) -> Operation | None:
     if not given or any(op.outcome is Outcome.OK for op in given):
         return None
     last = given[-1]
-    if last.reason not in BROKEN_BY or life.released_s() < ended_s(last):
+    if last.reason not in BROKEN_BY or life.released_s < ended_s(last):
         return None
     return last if _paid_s(last, evidence) < life.deadline_s - evidence.slack_s else None
 
 
 def _kept_in_time(life: HoldLife, evidence: Evidence) -> bool:
-    if not life.ordered or _answers_no(life):
-        return False
-    paid_s = min((_paid_s(op, evidence) for op in life.checkouts), default=inf)
-    return paid_s < life.deadline_s - evidence.slack_s
-
-
-def _answers_no(life: HoldLife) -> bool:
+    """Say whether a payment in time got its order, told to the buyer or found in the audit."""
     given = _answers(life)
-    return bool(given) and given[-1].outcome is Outcome.REFUSED
+    bought = [op for op in given if op.outcome is Outcome.OK]
+    if not given and life.ordered:
+        bought = [op for op in life.checkouts if op.outcome is Outcome.UNKNOWN]
+    return any(_paid_s(op, evidence) < life.deadline_s - evidence.slack_s for op in bought)
 
 
 def _paid_s(op: Operation, evidence: Evidence) -> float:

@@ -42,12 +42,11 @@ def settled_s(evidence: Evidence) -> float:
     """
     ttl_s = evidence.history.ttl_s
     ends_s = [life.last_deadline_s for life in evidence.granted]
-    for life in evidence.lives.values():
-        ends_s.extend(
-            (op.invoked_s if op.completed_s is None else op.completed_s) + ttl_s
-            for op in life.asks
-            if op.outcome is Outcome.UNKNOWN
-        )
+    ends_s.extend(
+        (op.invoked_s if op.completed_s is None else op.completed_s) + ttl_s
+        for op in evidence.operations
+        if op.kind == "hold" and op.outcome is Outcome.UNKNOWN
+    )
     return max(ends_s, default=0.0) + evidence.history.sweep_bound_s
 
 

@@ -4,9 +4,9 @@ With assigned seats each seat is a capacity of one, so two live holders of one s
 even while the hall has room.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from itertools import groupby
+from typing import NamedTuple
 
 from model.history import Outcome
 from properties.evidence import Evidence, HoldLife, ended_s
@@ -18,8 +18,7 @@ STORY_CLAIMS = 8  # claims told per violation: the latest of those that lived at
 _ENDS, _BEGINS = 0, 1  # at one instant, what ends makes room before what begins takes it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(NamedTuple):
     """Tickets that surely belong to one hold (until it ends) or to its order (for ever)."""
 
     life: HoldLife
@@ -36,13 +35,11 @@ class _Level:
 
     capacity: int
     tickets: int = 0
-    sold: int = 0
     doubled: int = 0  # surplus claims on seats
     per_seat: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def add(self, claim: Claim) -> None:
         self.tickets += claim.quantity
-        self.sold += claim.quantity if claim.until_s is None else 0
         for seat in claim.seats:
             self.doubled += 1 if self.per_seat[seat] > 0 else 0
             self.per_seat[seat] += 1
@@ -59,12 +56,11 @@ class _Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Worst:
+    """The first instant of the largest excess, and when there was any for the first time."""
+
     at_s: float
     first_s: float
     over: int
-    tickets: int
-    sold: int
-    doubled: tuple[str, ...]
 
 
 def examine(evidence: Evidence) -> Verdict:
@@ -110,12 +106,13 @@ def claims_of(evidence: Evidence) -> list[Claim]:
                     until_s=until_s,
                 )
             )
-        claims.extend(_sold_claims(life))
+        if life.ordered:
+            claims.extend(_sold_claims(life))
     return claims
 
 
 def _surely_held_until_s(life: HoldLife, slack_s: float) -> float:
-    until_s = min(life.deadline_s - slack_s, life.released_s())
+    until_s = min(life.deadline_s - slack_s, life.released_s)
     for op in life.checkouts:
         if op.outcome is Outcome.OK:
             until_s = min(until_s, ended_s(op))
@@ -152,26 +149,22 @@ def _sweep(claims: list[Claim], capacity: int) -> _Worst | None:
     )
     steps.sort()
     level = _Level(capacity=capacity)
-    worst: _Worst | None = None
-    first_s: float | None = None
-    for at_s, together in groupby(steps, key=lambda step: step[0]):
-        for _, kind, index in together:
-            if kind == _BEGINS:
-                level.add(claims[index])
-            else:
-                level.drop(claims[index])
+    worst = 0
+    worst_s = first_s = None
+    for position, (at_s, kind, index) in enumerate(steps, start=1):
+        if kind == _BEGINS:
+            level.add(claims[index])
+        else:
+            level.drop(claims[index])
+        if position < len(steps) and steps[position][0] == at_s:
+            continue  # an instant is judged when all of it has happened
         over = level.over()
-        if over > (worst.over if worst else 0):
+        if over > worst:
+            worst, worst_s = over, at_s
             first_s = at_s if first_s is None else first_s
-            worst = _Worst(
-                at_s=at_s,
-                first_s=first_s,
-                over=over,
-                tickets=level.tickets,
-                sold=level.sold,
-                doubled=tuple(sorted(seat for seat, n in level.per_seat.items() if n > 1)),
-            )
-    return worst
+    if worst_s is None or first_s is None:
+        return None
+    return _Worst(at_s=worst_s, first_s=first_s, over=worst)
 
 
 def _overheld(event_id: int, capacity: int, worst: _Worst, claims: list[Claim]) -> Violation:
@@ -180,13 +173,19 @@ def _overheld(event_id: int, capacity: int, worst: _Worst, claims: list[Claim]) 
         for claim in claims
         if claim.from_s <= worst.at_s and (claim.until_s is None or worst.at_s < claim.until_s)
     ]
-    if worst.doubled:
-        alive = [claim for claim in alive if set(claim.seats) & set(worst.doubled)]
-        what = f"seats {', '.join(worst.doubled)} of event {event_id} belonged to two buyers"
+    owners = Counter(seat for claim in alive for seat in claim.seats)
+    doubled = sorted(seat for seat, claimed in owners.items() if claimed > 1)
+    if doubled:
+        alive = [claim for claim in alive if any(owners[seat] > 1 for seat in claim.seats)]
+        seats = ", ".join(doubled[:STORY_CLAIMS])
+        more = f" and {len(doubled) - STORY_CLAIMS} more" if len(doubled) > STORY_CLAIMS else ""
+        what = f"seats {seats}{more} of event {event_id} belonged to two buyers each"
     else:
+        tickets = sum(claim.quantity for claim in alive)
+        sold = sum(claim.quantity for claim in alive if claim.until_s is None)
         what = (
-            f"{worst.tickets - worst.sold} tickets of event {event_id} were held and {worst.sold} "
-            f"sold, {worst.over} more than its {capacity}"
+            f"{tickets - sold} tickets of event {event_id} were held and {sold} sold, "
+            f"{worst.over} more than its {capacity}"
         )
     told = sorted(alive, key=lambda claim: (claim.from_s, claim.life.hold_id))[-STORY_CLAIMS:]
     operations = [op for claim in told for op in claim.life.story() if op.invoked_s <= worst.at_s]

@@ -45,8 +45,9 @@ def gaps(evidence: Evidence) -> list[Gap]:
     found = []
     for row in evidence.audit.stock if evidence.audit else ():
         sold = evidence.audited_tickets(row.event_id)
-        left = row.capacity - row.held - sold
-        view = row.sellable - (max(0, left) if row.sellable >= 0 else left)
+        unsold = row.capacity - sold
+        unsellable = unsold < 0 <= row.sellable  # overbooked, and the shop shows none left
+        view = row.sellable + row.held - (0 if unsellable else unsold)
         counter = row.remaining_ticket + sold - row.capacity if row.held == 0 else 0
         found.append(Gap(row=row, sold=sold, view=view, counter=counter))
     return found

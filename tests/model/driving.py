@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import simpy
 
 from chaos.faults import Target
-from model.kernel import Kernel, Request, ServerDied
+from model.kernel import Kernel, Places, Request
 from model.link import Link, TravelTime
 from model.redis_client import make_client
 from model.redis_server import SimulatedRedis
@@ -23,7 +23,6 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.paused: simpy.Event | None = None
-        self.world = self
 
     def chance(self, _actor: str, _purpose: str) -> float:
         """Every threatened reply is lost."""
@@ -57,10 +56,11 @@ class SmallWorld:
         self.engine = make_engine(
             self.kernel,
             self.database,
-            places=simpy.Resource(self.env, capacity=20),
+            places=Places(self.env, 20),
             timeout_s=30.0,
         )
         self.results: dict[str, Any] = {}
+        self.requests: dict[str, Request] = {}
 
     def client(self, *, retries: int = 0, places: int = 10) -> Any:
         """A redis-py client of this world."""
@@ -69,15 +69,19 @@ class SmallWorld:
             self.redis,
             self.redis_link,
             FAST,
-            places=simpy.Resource(self.env, capacity=places),
+            places=Places(self.env, places),
             timeout_s=2.0,
             retries=retries,
             draw=Random(1),
         )
 
-    def at(self, at_s: float, name: str, call: Callable[[], Any]) -> simpy.Process:
+    def at(self, at_s: float, name: str, call: Callable[[], Any]) -> None:
         """Run `call` as request `name` at `at_s`; its result or error goes to `results[name]`."""
-        return self.env.process(self._request(at_s, name, call))
+        self.env.process(self._request(at_s, name, call))
+
+    def kill(self, name: str) -> None:
+        """The server dies with request `name` in it."""
+        self.requests[name].kill()
 
     def do(self, at_s: float, action: Callable[[], Any]) -> None:
         """Call `action` at `at_s`, outside any request (a fault, say)."""
@@ -90,9 +94,11 @@ class SmallWorld:
 
     def _request(self, at_s: float, name: str, call: Callable[[], Any]) -> Any:
         yield self.env.timeout(at_s - self.env.now)
-        request = Request(name, "buyer", "hold", self.server, Random(name))
-        try:
-            result = yield from self.kernel.run(request, lambda _nothing: call(), None)
-        except (Exception, ServerDied) as error:  # noqa: BLE001 - the test looks at it
-            result = error
-        self.results[name] = result
+        request = self.requests[name] = Request(
+            self.kernel, name, "buyer", "hold", self.server, Random(name)
+        )
+        request.start(lambda _nothing: call(), None)
+        if request.ended is None:
+            yield request.done
+        result, error = request.ended
+        self.results[name] = result if error is None else error

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import fakeredis
 import pytest
-from tests.model.driving import SmallWorld
 
 from model.fakeredis_clock import CLOCK, install
 from model.kernel import EPOCH_S
+from tests.model.driving import SmallWorld
 
 
 def test_every_module_of_fakeredis_that_reads_time_has_the_stand_in() -> None:
@@ -37,7 +37,7 @@ def test_the_server_reads_virtual_time_only(monkeypatch: pytest.MonkeyPatch) -> 
     world.at(899.0, "still there", lambda: client.get("hold"))
     world.at(899.5, "ttl", lambda: client.pttl("hold"))
     world.at(900.1, "gone", lambda: client.get("hold"))
-    world.at(901.0, "time", lambda: client.time())
+    world.at(901.0, "time", client.time)
     world.run()
     monkeypatch.undo()
     assert world.results["still there"] == b"A"

@@ -1,9 +1,7 @@
 """The kernel: ordinary code suspends at each crossing, and virtual time decides who goes on."""
 
-import simpy
+from model.kernel import Places, ServerDied
 from tests.model.driving import SmallWorld
-
-from model.kernel import ServerDied
 
 
 def test_requests_interleave_at_crossings_and_nowhere_else() -> None:
@@ -58,8 +56,8 @@ def test_a_dead_server_stops_its_request_between_two_crossings() -> None:
             world.kernel.sleep(1.0)
             effects.append("after death")
 
-    process = world.at(0.0, "buyer", stubborn)
-    world.do(5.0, lambda: process.interrupt())
+    world.at(0.0, "buyer", stubborn)
+    world.do(5.0, lambda: world.kill("buyer"))
     assert isinstance(world.run()["buyer"], ServerDied)
     assert effects == ["first"]
 
@@ -84,19 +82,18 @@ def test_a_paused_server_goes_on_later_and_does_not_notice() -> None:
 def test_acquire_waits_in_virtual_time_and_gives_up_at_its_timeout() -> None:
     """A pool of one: the second waits for the first, the third's patience ends."""
     world = SmallWorld()
-    place = simpy.Resource(world.env, capacity=1)
+    place = Places(world.env, 1)
 
     def user(hold_s: float, patience_s: float) -> float | None:
-        claim = world.kernel.acquire(place, patience_s)
-        if claim is None:
+        if not world.kernel.acquire(place, patience_s):
             return None
         taken_s = world.env.now
         world.kernel.sleep(hold_s)
-        place.release(claim)
+        place.free()
         return taken_s
 
     world.at(0.0, "first", lambda: user(10.0, 1.0))
     world.at(1.0, "impatient", lambda: user(1.0, 2.0))
     world.at(2.0, "patient", lambda: user(1.0, 60.0))
     assert world.run() == {"first": 0.0, "impatient": None, "patient": 10.0}
-    assert place.count == 0
+    assert place.taken == 0

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 import redis
-from tests.model.driving import SmallWorld
 
 from chaos.faults import Death
 from model.redis_server import UnsupportedCommand
 from model.spec import Persistence
+from tests.model.driving import SmallWorld
 
 
 def holds_after(
@@ -68,7 +68,7 @@ def test_what_the_disk_keeps(
 
 
 def test_slow_fsync_postpones_the_write_so_that_a_kill_loses_acknowledged_holds() -> None:
-    """everysec with a 1.5 s fsync: SIGKILL loses what a healthy disk keeps (R6)."""
+    """Under everysec with a 1.5 s fsync: SIGKILL loses what a healthy disk keeps (R6)."""
     lost: list[int] = []
     for step in range(8):
         acknowledged, survived = holds_after(
@@ -104,7 +104,7 @@ def test_rdb_keeps_the_last_completed_snapshot() -> None:
     world.do(80.0, lambda: world.redis.die(Death.SIGKILL))
     world.do(82.0, world.redis.start)
     world.run(until_s=90.0)
-    assert sorted(int(key) for key in client.keys()) == list(range(60))
+    assert sorted(int(key) for key in client.scan_iter()) == list(range(60))
 
 
 def test_deadlines_run_on_while_the_server_is_down() -> None:
@@ -199,7 +199,7 @@ def test_a_lost_reply_is_resent_by_redis_py_and_applied_twice() -> None:
         client = world.client(retries=retries)
         client.set("stock", 10)
         world.redis_link.loss = 1.0
-        world.at(0.0, "decr", lambda: client.decr("stock"))
+        world.at(0.0, "decr", lambda client=client: client.decr("stock"))
         world.do(0.0009, lambda: None)
         world.env.timeout(0.005).callbacks.append(
             lambda _e, world=world: setattr(world.redis_link, "loss", 0.0)

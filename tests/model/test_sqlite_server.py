@@ -204,9 +204,9 @@ def test_a_dead_client_frees_its_lock_at_once() -> None:
             world.kernel.sleep(pause_s)
         return world.env.now
 
-    dying = world.at(0.0, "dying", lambda: sell(100.0))
+    world.at(0.0, "dying", lambda: sell(100.0))
     world.at(0.5, "waiting", lambda: sell(0.0))
-    world.do(3.0, lambda: dying.interrupt())
+    world.do(3.0, lambda: world.kill("dying"))
     results = world.run()
     assert results["waiting"] == pytest.approx(3.0, abs=0.05)
     assert left_in(world) == 1

@@ -19,9 +19,12 @@ RECORDINGS: dict[str, Callable[[], History]] = {}
 
 
 def recording(
-    about: str, *, violated: Iterable[str] = (), inconclusive: Iterable[str] = ()
+    *, violated: Iterable[str] = (), inconclusive: Iterable[str] = ()
 ) -> Callable[[Callable[[], History]], Callable[[], History]]:
-    """Register a sale under its function's name, with the verdicts it must get."""
+    """Register a sale under its function's name, with the verdicts it must get.
+
+    Its docstring goes into the file as `meta["about"]`.
+    """
 
     def register(tell: Callable[[], History]) -> Callable[[], History]:
         def told() -> History:
@@ -30,7 +33,7 @@ def recording(
             expect.update(dict.fromkeys(inconclusive, Status.INCONCLUSIVE.value))
             expect.update(dict.fromkeys(violated, Status.VIOLATED.value))
             assert list(expect) == list(INVARIANTS), f"{tell.__name__} names an unknown invariant"
-            history.meta = {"about": about, "expect": expect, **history.meta}
+            history.meta = {"about": tell.__doc__, "expect": expect, **history.meta}
             return history
 
         RECORDINGS[tell.__name__.replace("_", "-")] = told
@@ -45,8 +48,9 @@ NOBODY_LEFT = ("no-leak",)  # no hold ended without an order
 PLAIN = (*NO_SEATS, *NO_LATE_PAYMENT)
 
 
-@recording("A hall of three seats sells out over a Redis kill, and everything goes right.")
+@recording()
 def good_everything() -> History:
+    """A hall of three seats sells out over a Redis kill, and everything goes right."""
     sale = Sale(capacity=3, plan="redis-kill")
     sale.hold("ann", 1.0, seats=("A1",))
     sale.sold_out("bob", 2.0, seats=("A1",))
@@ -64,10 +68,9 @@ def good_everything() -> History:
     return sale.ended()
 
 
-@recording(
-    "Two buyers get the two tickets, a third is refused.", inconclusive=(*PLAIN, *NOBODY_LEFT)
-)
+@recording(inconclusive=(*PLAIN, *NOBODY_LEFT))
 def good_sold_out() -> History:
+    """Two buyers get the two tickets, a third is refused."""
     sale = Sale()
     sale.hold("ann", 1.0)
     sale.hold("bob", 2.0)
@@ -78,11 +81,11 @@ def good_sold_out() -> History:
 
 
 @recording(
-    "B08: Redis forgets ann's hold, bob gets the same tickets, both pay, nobody asks the database.",
     violated=("no-overbooking", "no-overhold"),
     inconclusive=(*PLAIN, *NOBODY_LEFT, "orders-durable"),
 )
 def bad_lost_hold_sold_twice() -> History:
+    """B08: Redis forgets ann's hold, bob gets the same tickets, and both pay unchecked."""
     sale = Sale(plan="redis-kill")
     sale.hold("ann", 1.0, 2)
     sale.strike("redis-kill", 10.0, 11.0)
@@ -92,12 +95,9 @@ def bad_lost_hold_sold_twice() -> History:
     return sale.ended()
 
 
-@recording(
-    "B08 with a good double-check: ann paid in time for a hold that Redis forgot, and is refused.",
-    violated=("hold-honoured", "no-overhold"),
-    inconclusive=(*PLAIN, "orders-durable"),
-)
+@recording(violated=("hold-honoured", "no-overhold"), inconclusive=(*PLAIN, "orders-durable"))
 def bad_broken_promise() -> History:
+    """B08 with a good double-check: ann paid in time for a forgotten hold, and is refused."""
     sale = Sale(plan="redis-kill")
     sale.hold("ann", 1.0, 2)
     sale.strike("redis-kill", 10.0, 11.0)
@@ -107,11 +107,9 @@ def bad_broken_promise() -> History:
     return sale.ended()
 
 
-@recording(
-    "An append-only file brings ann's hold back after the kill; bob is refused, ann gets her order.",
-    inconclusive=(*PLAIN, *NOBODY_LEFT, "orders-durable"),
-)
+@recording(inconclusive=(*PLAIN, *NOBODY_LEFT, "orders-durable"))
 def good_hold_survives_kill() -> History:
+    """An append-only file brings ann's hold back after the kill: she gets her order."""
     sale = Sale(plan="redis-kill")
     sale.hold("ann", 1.0, 2)
     sale.strike("redis-kill", 10.0, 11.0)
@@ -120,12 +118,9 @@ def good_hold_survives_kill() -> History:
     return sale.ended()
 
 
-@recording(
-    "Flow 2 read literally: ann and bob hold the same two tickets; only ann pays.",
-    violated=("no-overhold",),
-    inconclusive=PLAIN,
-)
+@recording(violated=("no-overhold",), inconclusive=PLAIN)
 def bad_held_twice() -> History:
+    """Flow 2 read literally: ann and bob hold the same two tickets; only ann pays."""
     sale = Sale()
     sale.hold("ann", 1.0, 2)
     sale.hold("bob", 2.0, 2)
@@ -133,8 +128,9 @@ def bad_held_twice() -> History:
     return sale.ended()
 
 
-@recording("Ann's hold ends, then bob holds and buys the same tickets.", inconclusive=PLAIN)
+@recording(inconclusive=PLAIN)
 def good_held_again_after_expiry() -> History:
+    """Ann's hold ends, then bob holds and buys the same tickets."""
     sale = Sale()
     sale.hold("ann", 1.0, 2)
     sale.sold_out("bob", 2.0, 2)
@@ -143,12 +139,9 @@ def good_held_again_after_expiry() -> History:
     return sale.ended()
 
 
-@recording(
-    "B01: two buyers hold the same seat in a half-empty hall; one of them pays.",
-    violated=("no-overhold",),
-    inconclusive=("no-overbooking", *NO_LATE_PAYMENT),
-)
+@recording(violated=("no-overhold",), inconclusive=("no-overbooking", *NO_LATE_PAYMENT))
 def bad_seat_held_twice() -> History:
+    """B01: two buyers hold the same seat in a half-empty hall; one of them pays."""
     sale = Sale(capacity=10)
     sale.hold("ann", 1.0, seats=("A1",))
     sale.hold("bob", 2.0, seats=("A1",))
@@ -157,11 +150,11 @@ def bad_seat_held_twice() -> History:
 
 
 @recording(
-    "B07: two buyers own seat A1 in a half-empty hall.",
     violated=("seat-sold-once", "no-overhold"),
     inconclusive=("no-overbooking", *NO_LATE_PAYMENT, *NOBODY_LEFT),
 )
 def bad_seat_sold_twice() -> History:
+    """B07: two buyers own seat A1 in a half-empty hall."""
     sale = Sale(capacity=10)
     sale.hold("ann", 1.0, seats=("A1",))
     sale.hold("bob", 2.0, seats=("A1",))
@@ -171,7 +164,6 @@ def bad_seat_sold_twice() -> History:
 
 
 @recording(
-    "A06: two sweepers give one expired hold back; three tickets are sellable where two exist.",
     violated=("stock-conserved",),
     inconclusive=(
         "no-overbooking",
@@ -183,6 +175,7 @@ def bad_seat_sold_twice() -> History:
     ),
 )
 def bad_given_back_twice() -> History:
+    """A06: two sweepers give one expired hold back; three tickets are sellable where two exist."""
     sale = Sale()
     sale.hold("ann", 1.0)
     sale.sweep(930.0, 1)
@@ -191,7 +184,6 @@ def bad_given_back_twice() -> History:
 
 
 @recording(
-    "A12: the server dies between marking the hold expired and adding the ticket back.",
     violated=("stock-conserved", "no-leak"),
     inconclusive=(
         "no-overbooking",
@@ -203,6 +195,7 @@ def bad_given_back_twice() -> History:
     ),
 )
 def bad_give_back_split() -> History:
+    """A12: the server dies between marking the hold expired and adding the ticket back."""
     sale = Sale(plan="app-kill")
     sale.hold("ann", 1.0)
     sale.strike("app-kill", 930.005, 935.0)
@@ -211,12 +204,9 @@ def bad_give_back_split() -> History:
     return sale.ended(sellable=1, remaining_ticket=1)
 
 
-@recording(
-    "The sweeper is dead: an abandoned hold stays held for ever, and the books still add up.",
-    violated=("no-leak",),
-    inconclusive=("sale-goes-on", *PLAIN),
-)
+@recording(violated=("no-leak",), inconclusive=("sale-goes-on", *PLAIN))
 def bad_sweeper_stopped() -> History:
+    """The sweeper is dead: an abandoned hold stays held for ever, and the books still add up."""
     sale = Sale(capacity=3, plan="sweeper-stopped")
     sale.hold("ann", 1.0)
     sale.hold("bob", 2.0, 1)
@@ -227,11 +217,11 @@ def bad_sweeper_stopped() -> History:
 
 
 @recording(
-    "C05: the server dies after the capture; ann paid and has neither tickets nor her money.",
     violated=("charged-once",),
     inconclusive=("no-overbooking", "no-overhold", "hold-honoured", "orders-durable", *PLAIN),
 )
 def bad_paid_for_nothing() -> History:
+    """C05: the server dies after the capture; ann paid and has neither tickets nor her money."""
     sale = Sale(plan="app-kill")
     sale.hold("ann", 1.0)
     sale.pay("ann", 30.0, outcome=Outcome.UNKNOWN, reason="UnknownOutcome", captured_s=80.0)
@@ -241,11 +231,10 @@ def bad_paid_for_nothing() -> History:
 
 
 @recording(
-    "Bob was refunded and keeps his tickets.",
-    violated=("charged-once",),
-    inconclusive=("no-overbooking", "no-overhold", *PLAIN, *NOBODY_LEFT),
+    violated=("charged-once",), inconclusive=("no-overbooking", "no-overhold", *PLAIN, *NOBODY_LEFT)
 )
 def bad_tickets_and_money() -> History:
+    """Bob was refunded and keeps his tickets."""
     sale = Sale()
     sale.hold("bob", 1.0)
     sale.payment("key-bob", 89.0, refunded_s=200.0)
@@ -253,12 +242,9 @@ def bad_tickets_and_money() -> History:
     return sale.ended()
 
 
-@recording(
-    "C01: ann's checkout lost its answer, and its repeat bought the tickets a second time.",
-    violated=("charged-once",),
-    inconclusive=(*PLAIN, *NOBODY_LEFT),
-)
+@recording(violated=("charged-once",), inconclusive=(*PLAIN, *NOBODY_LEFT))
 def bad_repeat_bought_twice() -> History:
+    """C01: ann's checkout lost its answer, and its repeat bought the tickets a second time."""
     sale = Sale(plan="lost-replies")
     sale.hold("ann", 1.0)
     sale.strike("lost-replies", 20.0, 100.0)
@@ -269,11 +255,9 @@ def bad_repeat_bought_twice() -> History:
     return sale.ended()
 
 
-@recording(
-    "The same lost answer with idempotency: the repeat gives the first order.",
-    inconclusive=(*PLAIN, *NOBODY_LEFT),
-)
+@recording(inconclusive=(*PLAIN, *NOBODY_LEFT))
 def good_repeat_gives_first_answer() -> History:
+    """The same lost answer with idempotency: the repeat gives the first order."""
     sale = Sale(capacity=1, plan="lost-replies")
     sale.hold("ann", 1.0)
     sale.strike("lost-replies", 20.0, 100.0)
@@ -285,11 +269,11 @@ def good_repeat_gives_first_answer() -> History:
 
 
 @recording(
-    "The database came back without an order it had acknowledged.",
     violated=("orders-durable", "charged-once", "stock-conserved"),
     inconclusive=(*PLAIN, *NOBODY_LEFT),
 )
 def bad_order_lost() -> History:
+    """The database came back without an order it had acknowledged."""
     sale = Sale(plan="db-restart")
     sale.hold("ann", 1.0)
     sale.hold("bob", 2.0)
@@ -305,22 +289,20 @@ def bad_order_lost() -> History:
 
 
 @recording(
-    "B06: ann's hold ends while she pays; the shop sells to her all the same.",
     violated=("expiry-honoured",),
     inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *NO_SEATS, *NOBODY_LEFT),
 )
 def bad_sold_after_expiry() -> History:
+    """B06: ann's hold ends while she pays; the shop sells to her all the same."""
     sale = Sale()
     sale.hold("ann", 1.0)
     sale.pay("ann", 880.0, 60.0)
     return sale.ended()
 
 
-@recording(
-    "Ann pays too late and is refused and refunded: no promise was broken, nothing was sold late.",
-    inconclusive=(*NO_SEATS,),
-)
+@recording(inconclusive=(*NO_SEATS,))
 def good_late_payment_refunded() -> History:
+    """Ann pays too late and is refused and refunded: no promise broken, nothing sold late."""
     sale = Sale(capacity=1)
     sale.hold("ann", 1.0)
     sale.refused("ann", 880.0, "OrderRefused")
@@ -330,11 +312,11 @@ def good_late_payment_refunded() -> History:
 
 
 @recording(
-    "Redis is back for a minute and still nobody gets an answer.",
     violated=("sale-goes-on",),
     inconclusive=("hold-honoured", "no-overbooking", "charged-once", "orders-durable", *PLAIN),
 )
 def bad_silent_after_healing() -> History:
+    """Redis is back for a minute and still nobody gets an answer."""
     sale = Sale(plan="redis-partition")
     sale.hold("ann", 1.0)
     sale.pay("ann", 5.0, outcome=Outcome.NOT_APPLIED, reason="NotApplied", captured_s=None)
@@ -346,11 +328,9 @@ def bad_silent_after_healing() -> History:
     return sale.ended()
 
 
-@recording(
-    "During the partition calls fail; after it the same buyers are served.",
-    inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *PLAIN),
-)
+@recording(inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *PLAIN))
 def good_served_after_healing() -> History:
+    """During the partition calls fail; after it the same buyers are served."""
     sale = Sale(capacity=5, plan="redis-partition")
     sale.hold("ann", 1.0)
     sale.pay("ann", 2.0, 3.0)
@@ -361,7 +341,6 @@ def good_served_after_healing() -> History:
 
 
 @recording(
-    "A run that was stopped before its audit.",
     inconclusive=(
         "no-overbooking",
         "stock-conserved",
@@ -369,9 +348,10 @@ def good_served_after_healing() -> History:
         "charged-once",
         "orders-durable",
         *PLAIN,
-    ),
+    )
 )
 def cut_short() -> History:
+    """A run that was stopped before its audit."""
     sale = Sale()
     sale.hold("ann", 1.0, 2)
     sale.sold_out("bob", 2.0)
@@ -379,13 +359,15 @@ def cut_short() -> History:
     return sale.cut()
 
 
-@recording("A sale to which nobody came.", inconclusive=tuple(INVARIANTS))
+@recording(inconclusive=tuple(INVARIANTS))
 def nobody_came() -> History:
+    """A sale to which nobody came."""
     return Sale().ended(at_s=2000.0)
 
 
-@recording("A fault plan whose fault never struck proves nothing.", inconclusive=tuple(INVARIANTS))
+@recording(inconclusive=tuple(INVARIANTS))
 def fault_never_struck() -> History:
+    """A fault plan whose fault never struck proves nothing."""
     history = good_sold_out()
     history.meta = {"fault": "redis-kill"}
     return history

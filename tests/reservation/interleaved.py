@@ -46,12 +46,15 @@ class InterleavedRedis(fakeredis.FakeRedis):
         if name in self.fail_before:
             raise ConnectionError(f"{name}: connection lost")
         self.sent[name] += 1
-        reply = super().execute_command(*args, **options)
+        reply = self._send(*args, **options)
         if name in self.resend:
-            reply = super().execute_command(*args, **options)
+            reply = self._send(*args, **options)
         if name in self.fail_after:
             raise ConnectionError(f"{name}: connection lost")
         return reply
+
+    def _send(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's
 
 
 def with_interleaving(shop: Shop, server: fakeredis.FakeServer) -> tuple[Shop, InterleavedRedis]:
@@ -69,3 +72,14 @@ def before_sql(engine: Engine, start: str, act: Callable[[], Any]) -> None:
         if not done and statement.startswith(start):
             done.append(True)
             act()
+
+
+def count_sql(engine: Engine) -> Counter[str]:
+    """Count the statements of `engine` from now on, by their first word."""
+    statements: Counter[str] = Counter()
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _before(_c: Any, _cur: Any, statement: str, _p: Any, _ctx: Any, _many: bool) -> None:  # noqa: FBT001  SQLAlchemy's signature
+        statements[statement.split(maxsplit=1)[0]] += 1
+
+    return statements

@@ -98,7 +98,11 @@ class Shop:
     def sold_seats(self) -> list[str]:
         """List the seats in order items."""
         with self.engine.connect() as connection:
-            return list(connection.execute(select(order_items.c.seat_no)).scalars())
+            return list(
+                connection.execute(
+                    select(order_items.c.seat_no).order_by(order_items.c.id)
+                ).scalars()
+            )
 
     def seat_status(self, seat_no: str) -> str:
         """Read a seat's row."""

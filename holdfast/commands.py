@@ -1,0 +1,233 @@
+"""What each command does once its options are read; returns the exit status."""
+
+import json
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+from rich.text import Text
+
+from holdfast import __version__
+from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
+from holdfast.comparison import INTERRUPTED, CompareResult, run_experiment
+from holdfast.errors import WRONG_INPUT, ExitStatus, HoldfastError, WrongCommand
+from holdfast.experiment import Experiment, plan_experiment
+from holdfast.gate import check_required, exit_status
+from holdfast.json_output import compare_as_dict, verdicts_as_dict
+from holdfast.listing import Shelf, entries, notes
+from holdfast.replay import replay
+from holdfast.report import fold, print_comparison
+from holdfast.show import print_replay, verdict_lines
+from holdfast.terminal import output, progress_bar, put, width
+from model.history import History
+from model.history_file import read_history
+from model.scenario_file import load_scenario
+from properties.judge import judge
+from properties.verdicts import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareChoices:
+    """The options of `holdfast compare`, as written."""
+
+    scenario: str
+    strategies: str | None
+    faults: str | None
+    persistence: str | None
+    runs: int
+    seed: int
+    database: str
+    jobs: int | None
+    settings: Sequence[str]
+    as_json: bool
+    required: Sequence[str]
+    out: Path
+    budget_s: float | None
+
+
+def answer(command: Callable[[], ExitStatus]) -> NoReturn:
+    """Run a command and end with its status; wrong input is one message, never a traceback."""
+    try:
+        status = command()
+    except (HoldfastError, *WRONG_INPUT) as error:
+        complain(str(error))
+        status = ExitStatus.WRONG
+    except KeyboardInterrupt:
+        complain("interrupted")
+        status = ExitStatus.INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        status = ExitStatus.DONE
+    raise typer.Exit(int(status))
+
+
+def complain(message: str) -> None:
+    """Say what is wrong, on standard error."""
+    print(f"holdfast: {message}", file=sys.stderr)  # noqa: T201 - the command's own voice
+
+
+def run_compare(choices: CompareChoices) -> ExitStatus:
+    """Compare, print, and gate on what is required."""
+    check_required(choices.required)
+    if choices.budget_s is not None and not 0 < choices.budget_s < math.inf:
+        raise WrongCommand(f"--budget: {choices.budget_s:g} is not a number of seconds above 0")
+    experiment = _experiment(choices)
+    total = len(experiment.cells) * experiment.runs
+    with _terminations_as_interrupts(), progress_bar(f"{total} runs") as on_run:
+        result = run_experiment(
+            experiment,
+            out=choices.out,
+            jobs=choices.jobs,
+            budget_s=choices.budget_s,
+            on_run=on_run,
+        )
+    if choices.as_json:
+        _print_json(compare_as_dict(result))
+    else:
+        print_comparison(result, output())
+    return _compare_status(result, choices.required)
+
+
+def _experiment(choices: CompareChoices) -> Experiment:
+    scenario = load_scenario(choices.scenario, parse_overrides(choices.settings))
+    modes = choices.persistence
+    return plan_experiment(
+        scenario,
+        strategies=None if choices.strategies is None else parse_strategies(choices.strategies),
+        faults=None if choices.faults is None else parse_names("--faults", choices.faults),
+        persistence=None if modes is None else parse_persistence(modes),
+        runs=choices.runs,
+        seed=choices.seed,
+        database=choices.database,
+    )
+
+
+def _compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus:
+    for cell in result.cells:
+        if cell.crashes:
+            complain(_crash_message(cell.crashes[0].crash, cell.cell.slug, len(cell.crashes)))
+    if result.cut_short == INTERRUPTED:
+        complain(f"interrupted; finished runs are in {result.out / 'results.jsonl'}")
+        return ExitStatus.INTERRUPTED
+    found = [
+        {
+            name: Status.INCONCLUSIVE
+            if cell.crashes and verdict.status is Status.HOLDS
+            else verdict.status
+            for name, verdict in cell.verdicts.items()
+        }
+        for cell in result.cells
+    ]
+    status = exit_status(required, found)
+    if result.cut_short:
+        complain(result.cut_short)
+    useless = result.workers_lost or not any(cell.runs for cell in result.cells)
+    return ExitStatus.INCONCLUSIVE if status is ExitStatus.DONE and useless else status
+
+
+def _crash_message(crash: str, where: str, times: int) -> str:
+    return (
+        f"{where}: {times} runs crashed and count as inconclusive (a defect of the code under test "
+        f"or of Holdfast); the first: {crash.strip().splitlines()[-1]}"
+    )
+
+
+@contextmanager
+def _terminations_as_interrupts() -> Iterator[None]:
+    """Let SIGTERM (a pipeline's time limit) end a comparison as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_replay(
+    trace: Path, *, crossings: bool, only_buyers: str | None, limit: int | None
+) -> ExitStatus:
+    """Replay a stored history and show it; INCONCLUSIVE if it went another way."""
+    actors = None if only_buyers is None else _actors(only_buyers)
+    found = replay(trace)
+    _warn(trace, found.stored)
+    print_replay(found, output(), actors=actors, limit=limit, crossings=crossings)
+    if found.difference:
+        complain(f"{trace}: not reproduced: {found.difference}")
+        return ExitStatus.INCONCLUSIVE
+    return ExitStatus.DONE
+
+
+def _actors(text: str) -> frozenset[str]:
+    names = parse_names("--only-buyers", text)
+    for name in names:
+        if not name.isdecimal():
+            raise WrongCommand(f"--only-buyers: {name!r} is not a buyer's number (write 3,17)")
+    return frozenset(f"buyer-{int(name)}" for name in names)
+
+
+def _warn(path: Path, history: History) -> None:
+    for problem in history.problems:
+        complain(f"{path}: {problem}")
+
+
+def run_judge(paths: Sequence[Path], *, required: Sequence[str], as_json: bool) -> ExitStatus:
+    """Judge stored histories; a damaged one is reported and the rest of it judged."""
+    check_required(required)
+    judged = []
+    for path in paths:
+        history = read_history(path)
+        _warn(path, history)
+        judged.append((path, history, judge(history)))
+    if as_json:
+        histories = [
+            {
+                "path": str(path),
+                "problems": history.problems,
+                "operations": len(history.operations),
+                "verdicts": verdicts_as_dict(verdicts),
+            }
+            for path, history, verdicts in judged
+        ]
+        _print_json({"holdfast": __version__, "command": "judge", "histories": histories})
+    else:
+        console = output()
+        for path, history, verdicts in judged:
+            put(console, Text(f"{path}: {len(history.operations)} operations", style="bold"))
+            for line in verdict_lines(verdicts):
+                put(console, line)
+    return exit_status(
+        required,
+        [{name: each.status for name, each in verdicts.items()} for _, _, verdicts in judged],
+    )
+
+
+def run_list(what: str, *, as_json: bool) -> ExitStatus:
+    """List one shelf."""
+    found = entries(Shelf(what))
+    if as_json:
+        _print_json({"holdfast": __version__, "command": "list", what: found})
+        return ExitStatus.DONE
+    console = output()
+    wide = max(len(entry["name"]) for entry in found)
+    for entry in found:
+        for row in fold(entry["summary"], width(console), first=f"{entry['name']:<{wide}}  "):
+            put(console, row)
+        for note in notes(entry):
+            for row in fold(note, width(console), first=" " * (wide + 2)):
+                put(console, Text(row, style="dim"))
+    return ExitStatus.DONE
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,80 @@
+"""What the matrix says of each strategy, in one sentence an architect can repeat."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from holdfast.cells import CellResult
+from properties.judge import INVARIANTS
+from properties.statistics import zero_bound_95
+from properties.verdicts import Status
+
+DOES = {
+    "no-overbooking": "overbooks",
+    "seat-sold-once": "sells seats twice",
+    "hold-honoured": "breaks promises",
+    "no-overhold": "over-holds",
+    "stock-conserved": "loses count of its stock",
+    "no-leak": "leaks tickets",
+    "charged-once": "charges wrongly",
+    "orders-durable": "loses orders",
+    "expiry-honoured": "sells on expired holds",
+    "sale-goes-on": "stops selling",
+}
+COUNTED = {
+    "no-overbooking": ("overbooked_tickets", "tickets a run"),
+    "hold-honoured": ("broken_promises", "a run"),
+    "no-leak": ("leaked_tickets", "tickets a run"),
+}
+
+
+def findings(results: Sequence[CellResult]) -> list[str]:
+    """Return one sentence a strategy, in the order of the matrix; quiet ones share theirs."""
+    said = [
+        (label, _sentence(list(group)))
+        for label, group in groupby(results, key=lambda result: result.cell.strategy.label)
+    ]
+    told = [f"{label} {says}" for label, says in said if not says.startswith(":")]
+    alike = dict.fromkeys(says for _, says in said if says.startswith(":"))
+    return told + [
+        ", ".join(label for label, each in said if each == says) + says for says in alike
+    ]
+
+
+def _sentence(cells: Sequence[CellResult]) -> str:
+    deeds = [deed for name in INVARIANTS if (deed := _deed(name, cells))]
+    crashed = sum(len(cell.crashes) for cell in cells)
+    if crashed:
+        deeds.append(f"crashed in {crashed} runs, which count as inconclusive")
+    if deeds:
+        return f"{'; '.join(deeds)}."
+    runs = min((len(cell.runs) for cell in cells), default=0)
+    conclusive = any(v.status is Status.HOLDS for cell in cells for v in cell.verdicts.values())
+    if not runs or not conclusive:
+        return ": too little happened to tell."
+    bound = 100 * zero_bound_95(runs)
+    return f": no violation seen; {runs} runs a cell leave room for {bound:.1f} % of runs (95 %)."
+
+
+def _deed(name: str, cells: Sequence[CellResult]) -> str:
+    violated = [cell for cell in cells if cell.verdicts[name].status is Status.VIOLATED]
+    if not violated:
+        return ""
+    places = ", ".join(_place(name, cell) for cell in violated)
+    return f"{DOES.get(name, 'violates ' + name)} {places}"
+
+
+def _place(name: str, cell: CellResult) -> str:
+    verdict = cell.verdicts[name]
+    facts = [f"{verdict.violated_runs}/{verdict.runs} runs"]
+    metric, unit = COUNTED.get(name, ("", ""))
+    mean = cell.metrics.get(metric)
+    if mean is not None:
+        facts.append(f"{mean.mean:.1f} {unit}")
+    over = cell.over_no_fault.get(metric)
+    if name == "no-overbooking" and over is not None and over.ci95 is not None and over.mean:
+        low, high = over.ci95
+        facts.append(f"{over.mean:+.1f} [{low:.1f}, {high:.1f}] against no fault")
+    mode = cell.cell.persistence
+    where = "with no fault" if cell.cell.fault == "none" else f"under {cell.cell.fault}"
+    where += f" and persistence {mode.value}" if mode and cell.cell.fault != "none" else ""
+    return f"{where} ({'; '.join(facts)})"

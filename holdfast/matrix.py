@@ -1,0 +1,170 @@
+"""The matrix: which invariants broke in which cell, and what a run of it costs and sells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from rich.text import Text
+
+from holdfast.cells import CellResult
+from holdfast.grid import Column, Grid
+from properties.judge import INVARIANTS
+from properties.statistics import Mean, zero_bound_95
+from properties.summary import CellVerdict
+from properties.verdicts import Status
+from reservation.catalogue import find
+
+STYLES = {Status.HOLDS: "green", Status.VIOLATED: "bold red", Status.INCONCLUSIVE: "yellow"}
+HEADINGS = {
+    "no-overbooking": ("over", "book"),
+    "seat-sold-once": ("seat", "once"),
+    "hold-honoured": ("hold", "hon."),
+    "no-overhold": ("over", "hold"),
+    "stock-conserved": ("stock", "cons."),
+    "no-leak": ("no", "leak"),
+    "charged-once": ("chrgd", "once"),
+    "orders-durable": ("order", "dur."),
+    "expiry-honoured": ("exp.", "hon."),
+    "sale-goes-on": ("goes", "on"),
+}
+MANY_RUNS = 100  # from here on k/n is too wide for its column, and a percentage says more
+LABEL = Column(heading=("fault, persistence",), right=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """A column of the table of numbers."""
+
+    heading: tuple[str, ...]
+    show: Callable[[CellResult], str]
+
+
+def verdict_lines(results: Sequence[CellResult]) -> list[Text]:
+    """Lay out the verdicts: a row per cell, a column per invariant, a legend below."""
+    silent = [name for name in INVARIANTS if _says_nothing(name, results)]
+    shown = [name for name in INVARIANTS if name not in silent]
+    columns = [LABEL, *(Column(heading=HEADINGS.get(name, (name,))) for name in shown)]
+    grid = Grid(columns=columns)
+    grid.rows = _grouped(
+        results, lambda result: [verdict_word(result.verdicts[name]) for name in shown]
+    )
+    return [*grid.lines(), *_legend(results, shown, silent)]
+
+
+def verdict_word(verdict: CellVerdict) -> Text:
+    """Write a verdict over runs in at most five letters."""
+    style = STYLES[verdict.status]
+    if verdict.status is Status.INCONCLUSIVE:
+        return Text("?", style=style)
+    if verdict.status is Status.HOLDS:
+        whole = not verdict.inconclusive_runs
+        return Text("holds" if whole else f"ok {verdict.conclusive_runs}", style=style)
+    if verdict.runs < MANY_RUNS:
+        return Text(f"{verdict.violated_runs}/{verdict.runs}", style=style)
+    percent = 100 * verdict.violated_runs / verdict.runs
+    return Text("<1 %" if percent < 1 else f"{percent:.0f} %", style=style)
+
+
+def number_lines(results: Sequence[CellResult], width: int) -> list[Text]:
+    """Lay out the numbers with as many columns as fit into `width`."""
+    sets = _column_sets()
+    grids = (_number_grid(results, numbers) for numbers in sets)
+    narrowest = _number_grid(results, sets[-1])
+    return next((grid for grid in grids if grid.total() <= width), narrowest).lines()
+
+
+def _says_nothing(name: str, results: Sequence[CellResult]) -> bool:
+    return all(result.verdicts[name].status is Status.INCONCLUSIVE for result in results)
+
+
+def _grouped(
+    results: Sequence[CellResult], cells: Callable[[CellResult], list[Text]]
+) -> list[Text | list[Text]]:
+    """Put a heading with the strategy's name over its rows."""
+    rows: list[Text | list[Text]] = []
+    for label, group in groupby(results, key=lambda result: result.cell.strategy.label):
+        found = list(group)
+        known_bad = find(found[0].cell.strategy.name).known_bad is not None
+        rows.append(Text.assemble((label, "bold"), (" (known bad)" if known_bad else "", "dim")))
+        rows += [[Text(f"  {result.cell.conditions}"), *cells(result)] for result in found]
+    return rows
+
+
+def _legend(
+    results: Sequence[CellResult], shown: Sequence[str], silent: Sequence[str]
+) -> list[Text]:
+    verdicts = [result.verdicts[name] for result in results for name in shown]
+    runs = max((verdict.runs for verdict in verdicts), default=0)
+    lines = [""]
+    if any(v.status is Status.HOLDS for v in verdicts):
+        bound = f"{100 * zero_bound_95(runs):.1f} %" if runs else "100 %"
+        lines.append(
+            f"holds  HOLDS in {runs} of {runs} runs: breaks at most {bound} of runs (95 %)"
+        )
+    if any(v.status is Status.HOLDS and v.inconclusive_runs for v in verdicts):
+        lines.append("ok N   HOLDS in N runs; in the others too little happened to tell")
+    if any(v.status is Status.VIOLATED for v in verdicts):
+        lines.append("k/n    VIOLATED in k of n runs")
+    if any(v.status is Status.INCONCLUSIVE for v in verdicts):
+        lines.append("?      INCONCLUSIVE: too little happened in every run to tell")
+    if silent:
+        lines.append(f"INCONCLUSIVE in every cell: {', '.join(silent)}")
+    return [Text(line, style="dim") for line in lines]
+
+
+def _number_grid(results: Sequence[CellResult], numbers: Sequence[Number]) -> Grid:
+    columns = [LABEL, *(Column(heading=number.heading) for number in numbers)]
+    grid = Grid(columns=columns)
+    grid.rows = _grouped(results, lambda result: [Text(n.show(result)) for n in numbers])
+    return grid
+
+
+def _column_sets() -> list[list[Number]]:
+    """Return what to show, the richest set first, the narrowest last."""
+    overbooked = Number(heading=("over-", "booked"), show=_of("overbooked_tickets", True))
+    share = Number(heading=("runs", "overbooked"), show=share_overbooked)
+    broken = Number(heading=("broken", "prom."), show=_of("broken_promises"))
+    held = Number(heading=("over-", "held"), show=_of("overheld_tickets"))
+    leaked = Number(heading=("", "leaked"), show=_of("leaked_tickets"))
+    sold = Number(heading=("", "sold"), show=_of("sold_tickets"))
+    refunds = Number(heading=("", "refunds"), show=_of("refunds"))
+    p99 = Number(heading=("p99", "ms"), show=_of("hold_latency_ms_p99"))
+    sql = Number(heading=("SQL per", "buyer"), show=_of("db_statements_per_buyer"))
+    core = [broken, held, leaked]
+    return [
+        [overbooked, share, *core, sold, refunds, p99, sql],
+        [overbooked, share, *core, sold, refunds, p99],
+        [overbooked, share, *core, sold, p99],
+        [overbooked, *core, sold, refunds, p99],
+        [overbooked, *core, sold, p99],
+        [overbooked, *core, sold],
+        [overbooked, *core],
+    ]
+
+
+def _of(metric: str, interval: bool = False) -> Callable[[CellResult], str]:  # noqa: FBT001, FBT002 - reads well above
+    return lambda result: number(result.metrics.get(metric), interval=interval)
+
+
+def number(mean: Mean | None, *, interval: bool = False) -> str:
+    """Write a mean, with half its interval's width where there is one."""
+    if mean is None:
+        return "-"
+    text = f"{mean.mean:.1f}"
+    if not interval or mean.ci95 is None or mean.ci95[0] == mean.ci95[1]:
+        return text
+    return f"{text} ±{(mean.ci95[1] - mean.ci95[0]) / 2:.1f}"
+
+
+def share_overbooked(result: CellResult) -> str:
+    """Write how many runs overbooked, with the exact interval, or the bound after none."""
+    verdict = result.verdicts["no-overbooking"]
+    if not verdict.conclusive_runs:
+        return "?"
+    text = f"{verdict.violated_runs}/{verdict.conclusive_runs}"
+    if verdict.ci95 is None or verdict.upper_bound_95 is None:
+        return text
+    if not verdict.violated_runs:
+        return f"{text} (<= {100 * verdict.upper_bound_95:.1f} %)"
+    low, high = verdict.ci95
+    return f"{text} ({100 * low:.0f}-{100 * high:.0f} %)"

@@ -1,0 +1,81 @@
+"""The options of the `holdfast` command: their names, their help, their shape."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How to print."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class ShelfName(StrEnum):
+    """What `holdfast list` lists."""
+
+    STRATEGIES = "strategies"
+    FAULTS = "faults"
+    INVARIANTS = "invariants"
+    SCENARIOS = "scenarios"
+
+
+ScenarioName = Annotated[
+    str, typer.Argument(metavar="[SCENARIO]", help="A bundled name or a TOML file.")
+]
+Strategies = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B",
+        help="Strategies; options follow a colon: db-cart:give_back=split,reclaim=cron-scan. "
+        "Default: all that sell what the scenario sells.",
+    ),
+]
+Faults = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y", help="Fault plans; a+b joins two. Default: none,redis-kill."),
+]
+Modes = Annotated[
+    str | None,
+    typer.Option(
+        metavar="P,Q",
+        help="none, rdb, aof-always, aof-everysec, aof-no. Default: none,aof-everysec (without a "
+        "fault: none only).",
+    ),
+]
+Runs = Annotated[int, typer.Option(metavar="N", help="Runs a cell.")]
+Seed = Annotated[int, typer.Option(metavar="S", help="The seed that all seeds come from.")]
+Database = Annotated[str, typer.Option("--db", metavar="NAME", help="sqlite.")]
+Jobs = Annotated[int | None, typer.Option(metavar="J", min=1, help="Processes. Default: cores.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario's key; repeatable."),
+]
+OutputFormat = Annotated[
+    Format, typer.Option("--format", help="text, or json: one document on standard output.")
+]
+Required = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--require",
+        metavar="INVARIANT",
+        help="Exit 1 if it is violated anywhere, 3 if it cannot be judged; repeatable.",
+    ),
+]
+Out = Annotated[
+    Path, typer.Option(metavar="DIR", help="Where results and failing histories are written.")
+]
+Budget = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Start no run after so long.")
+]
+Trace = Annotated[Path, typer.Argument(help="A stored history, as reports name it.")]
+Histories = Annotated[list[Path], typer.Argument(help="Stored histories.")]
+Crossings = Annotated[bool, typer.Option("--crossings", help="Show every boundary crossing too.")]
+OnlyBuyers = Annotated[
+    str | None, typer.Option(metavar="I,J", help="Show these buyers' operations only.")
+]
+Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many lines.")]
+What = Annotated[ShelfName, typer.Argument(help="What to list.")]

@@ -1,0 +1,110 @@
+"""The text of a comparison: what ran, the matrix, one sentence a strategy, the stories."""
+
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from holdfast.comparison import CompareResult
+from holdfast.experiment import Cell
+from holdfast.findings import findings
+from holdfast.json_output import replay_command
+from holdfast.matrix import number_lines, verdict_lines
+from holdfast.shrink import buyers_of
+from holdfast.stories import Story
+from holdfast.terminal import put, width
+from holdfast.wording import at
+
+
+def print_comparison(result: CompareResult, console: Console) -> None:
+    """Print everything, in the order in which it is read."""
+    wide = width(console)
+    for line in _heading(result, wide):
+        put(console, line)
+    sections: list[tuple[str, Iterable[Text | str]]] = [
+        ("Verdicts", verdict_lines(result.cells)),
+        ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
+        ("What it says", _wrapped(findings(result.cells), wide)),
+    ]
+    if result.stories or result.untold:
+        sections.append(("Stories: the smallest failing run found", _stories(result, wide)))
+    for title, lines in sections:
+        put(console)
+        put(console, Text(title, style="bold underline"))
+        for line in lines:
+            put(console, line)
+
+
+def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
+    experiment = result.experiment
+    scenario = experiment.scenario
+    sells = "tickets" if scenario.sale.kind.value == "general" else "seats"
+    yield Text(
+        f"{scenario.name}: {scenario.summary}" if scenario.summary else scenario.name, "bold"
+    )
+    yield from fold(
+        f"{buyers_of(scenario)} buyers for {scenario.sale.capacity} {sells}, holds of "
+        f"{scenario.hold.ttl_s:g} s, database {experiment.database}; seed {experiment.seed}, "
+        f"{experiment.runs} runs a cell, the same seeds in every cell",
+        wide,
+    )
+    if result.cut_short:
+        done = [len(cell.runs) for cell in result.cells]
+        yield Text(
+            f"PARTIAL: {result.cut_short}; {sum(done)} of {experiment.runs * len(done)} runs are "
+            f"finished, {min(done)} to {max(done)} a cell",
+            style="bold yellow",
+        )
+
+
+def _stories(result: CompareResult, wide: int) -> Iterator[Text | str]:
+    for story in result.stories:
+        yield from _story(story, result.cells[story.cell].cell, wide)
+    for invariant, why in result.untold.items():
+        yield Text.assemble((invariant, "bold"), f": no story: {why.strip().splitlines()[-1]}")
+
+
+def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
+    mode = "" if cell.persistence is None else f", persistence {cell.persistence.value}"
+    world = f"{story.buyers} buyer{'s' if story.buyers > 1 else ''}, capacity {story.capacity}"
+    if not story.small:
+        world += " (no smaller run fails)"
+    yield Text.assemble(
+        (story.invariant, "bold"),
+        (" VIOLATED ", "bold red"),
+        f"by {cell.strategy.label} under {cell.fault}{mode}",
+    )
+    yield f"  {world}, seed {story.seed}"
+    if story.left_out:
+        yield f"  ... {story.left_out} earlier operations are left out"
+    wide_at = max((len(at(line.at_s)) for line in story.lines), default=0)
+    wide_who = max((len(line.actor) for line in story.lines), default=0)
+    for line in story.lines:
+        head = f"  {at(line.at_s):>{wide_at}}  {line.actor or '***':<{wide_who}}  "
+        for row in fold(line.text, wide, first=head):
+            yield Text(row, style="" if line.actor else "magenta")
+    for row in fold(story.conclusion, wide, first="  => "):
+        yield Text(row, style="bold")
+    yield f"  {replay_command(story.path)}"
+    yield ""
+
+
+def _wrapped(sentences: Iterable[str], wide: int) -> Iterator[str]:
+    for sentence in sentences:
+        yield from fold(sentence, wide, first="- ")
+
+
+def fold(text: str, wide: int, first: str = "") -> list[str]:
+    """Break a text between words; later lines hang below the first."""
+    tied = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", text)
+    rows = textwrap.wrap(
+        tied,
+        wide,
+        initial_indent=first,
+        subsequent_indent=" " * len(first),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [row.replace("\N{NO-BREAK SPACE}", " ") for row in rows]

@@ -1,0 +1,48 @@
+"""Where output goes: the answer to standard output, everything else to standard error.
+
+Colour appears only in a terminal and not under NO_COLOR; a pipe gets plain text, COLUMNS wide
+(80 without it). Nothing is ever reflowed by the console: whoever prints has measured.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+OnRun = Callable[[int, int], None]
+NARROWEST = 60
+
+
+def output() -> Console:
+    """Return a console on standard output."""
+    return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
+
+
+def width(console: Console) -> int:
+    """Return how many columns there are to fill."""
+    return max(NARROWEST, console.width)
+
+
+def put(console: Console, line: Text | str = "") -> None:
+    """Print one line as it is: never wrapped, never cut."""
+    console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[OnRun | None]:
+    """Show progress on standard error while the body runs, when that is a terminal; else None."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
