@@ -43,6 +43,7 @@ PARTITION_S = 15.0  # longer than every socket timeout, shorter than a failover 
 SLOW_EXTRA_S = 0.2  # a congested network; below the socket timeout, so calls are late but succeed
 SLOW_S = 60.0
 SLOW_FSYNC_S = 1.5  # the slow disk under which holds were seen to be lost (docs/numbers.md)
+SLOW_FSYNC_BEYOND_S = 60.0
 LOST_REPLY_PROBABILITY = 0.02
 PAYMENT_TIMEOUT_PROBABILITY = 0.1
 SWEEPS_HIT = 3  # how often a sweeper's server is killed
@@ -177,11 +178,11 @@ def _while_paying(fault: Fault) -> Place:
 
 
 def _slow_fsync(busy: Busy) -> tuple[PlannedFault, ...]:
-    """Slow from the opening to a hold's length after the busy window.
+    """Slow from the opening until after the busy window, so that a death beside it strikes in it.
 
-    So that a death planned beside it always strikes a slow disk.
+    It ends while people still come: whether they are served again is judged then.
     """
-    fault = SlowFsync(fsync_s=SLOW_FSYNC_S, duration_s=busy.end_s + busy.ttl_s)
+    fault = SlowFsync(fsync_s=SLOW_FSYNC_S, duration_s=busy.end_s + SLOW_FSYNC_BEYOND_S)
     return (PlannedFault(fault=fault, when=OPENING),)
 
 
@@ -202,7 +203,8 @@ def _app_kill(busy: Busy) -> tuple[PlannedFault, ...]:
 
     The sweeper is struck when a commit has happened and its reply is on the way: with a give-back
     in two transactions that is between the two, about every other time. A sweep that finds nothing
-    commits too, so one try would prove little; the tries are spread over the first expiries.
+    commits too, so one try would prove little: the first comes when the holds of the opening end,
+    the others are spread over the time after it.
     """
     fault = AppKill(restart_s=APP_RESTART_S)
     paying = busy.paying()
@@ -214,17 +216,22 @@ def _app_kill(busy: Busy) -> tuple[PlannedFault, ...]:
         after_s=paying.earliest_s,
         after_latest_s=paying.latest_s,
     )
-    step_s = SWEEPS_HIT_WITHIN_S / SWEEPS_HIT
+    first_end = busy.filling()
+    step_s = SWEEPS_HIT_WITHIN_S / (SWEEPS_HIT - 1)
+    windows = [(first_end.earliest_s, first_end.latest_s)] + [
+        (busy.start_s + step_s * turn, busy.start_s + step_s * (turn + 1))
+        for turn in range(SWEEPS_HIT - 1)
+    ]
     sweepers = [
         AtCrossing(
             target=Target.DATABASE,
             leg=Leg.REPLY,
             label="COMMIT",
             actor=Actor.SWEEPER,
-            after_s=busy.ttl_s + step_s * turn,
-            after_latest_s=busy.ttl_s + step_s * (turn + 1),
+            after_s=busy.ttl_s + earliest_s,
+            after_latest_s=busy.ttl_s + latest_s,
         )
-        for turn in range(SWEEPS_HIT)
+        for earliest_s, latest_s in windows
     ]
     return tuple(PlannedFault(fault=fault, when=when) for when in (buyer, *sweepers))
 

@@ -26,6 +26,12 @@ class StrategyChoice:
         options = ",".join(f"{key}={plain(value)}" for key, value in self.options.items())
         return f"{self.name}:{options}" if options else self.name
 
+    @property
+    def title(self) -> str:
+        """The choice as people read it, with room to break: `db-cart (give_back=split)`."""
+        options = ", ".join(f"{key}={plain(value)}" for key, value in self.options.items())
+        return f"{self.name} ({options})" if options else self.name
+
 
 def plain(value: Any) -> str:
     """Write an option's value as people write it."""

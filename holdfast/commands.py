@@ -23,9 +23,9 @@ from holdfast.gate import check_required, exit_status
 from holdfast.json_output import compare_as_dict, verdicts_as_dict
 from holdfast.listing import Shelf, entries, notes
 from holdfast.replay import replay
-from holdfast.report import fold, print_comparison
+from holdfast.report import print_comparison
 from holdfast.show import print_replay, verdict_lines
-from holdfast.terminal import output, progress_bar, put, width
+from holdfast.terminal import fold, output, progress_bar, put, width
 from model.history import History
 from model.history_file import read_history
 from model.scenario_file import load_scenario

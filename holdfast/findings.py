@@ -31,7 +31,7 @@ def findings(results: Sequence[CellResult]) -> list[str]:
     """Return one sentence a strategy, in the order of the matrix; quiet ones share theirs."""
     said = [
         (label, _sentence(list(group)))
-        for label, group in groupby(results, key=lambda result: result.cell.strategy.label)
+        for label, group in groupby(results, key=lambda result: result.cell.strategy.title)
     ]
     told = [f"{label} {says}" for label, says in said if not says.startswith(":")]
     alike = dict.fromkeys(says for _, says in said if says.startswith(":"))

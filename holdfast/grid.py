@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
-GAP = 2
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -22,6 +20,7 @@ class Grid:
 
     columns: Sequence[Column]
     rows: list[Text | list[Text]] = field(default_factory=list)
+    gap: int = 2
 
     def widths(self) -> list[int]:
         """Return how wide each column must be."""
@@ -34,7 +33,7 @@ class Grid:
     def total(self) -> int:
         """Return how wide the widest row of cells is."""
         found = self.widths()
-        return sum(found) + GAP * (len(found) - 1)
+        return sum(found) + self.gap * (len(found) - 1)
 
     def lines(self) -> list[Text]:
         """Lay everything out."""
@@ -57,7 +56,7 @@ class Grid:
             line.append_text(Text.assemble(padding, cell) if column.right else cell)
             if not column.right:
                 line.append(padding)
-            line.append(" " * GAP)
+            line.append(" " * self.gap)
         line.rstrip()
         return line
 

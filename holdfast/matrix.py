@@ -8,6 +8,7 @@ from rich.text import Text
 
 from holdfast.cells import CellResult
 from holdfast.grid import Column, Grid
+from holdfast.terminal import fold
 from properties.judge import INVARIANTS
 from properties.statistics import Mean, zero_bound_95
 from properties.summary import CellVerdict
@@ -28,7 +29,7 @@ HEADINGS = {
     "sale-goes-on": ("goes", "on"),
 }
 MANY_RUNS = 100  # from here on k/n is too wide for its column, and a percentage says more
-LABEL = Column(heading=("fault, persistence",), right=False)
+LABEL = Column(heading=("fault,", "persistence"), right=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +40,20 @@ class Number:
     show: Callable[[CellResult], str]
 
 
-def verdict_lines(results: Sequence[CellResult]) -> list[Text]:
+def verdict_lines(results: Sequence[CellResult], width: int) -> list[Text]:
     """Lay out the verdicts: a row per cell, a column per invariant, a legend below."""
     silent = [name for name in INVARIANTS if _says_nothing(name, results)]
     shown = [name for name in INVARIANTS if name not in silent]
-    columns = [LABEL, *(Column(heading=HEADINGS.get(name, (name,))) for name in shown)]
-    grid = Grid(columns=columns)
-    grid.rows = _grouped(
-        results, lambda result: [verdict_word(result.verdicts[name]) for name in shown]
-    )
-    return [*grid.lines(), *_legend(results, shown, silent)]
+    headings = [HEADINGS.get(name, (name,)) for name in shown]
+
+    def cells(result: CellResult) -> list[Text]:
+        return [verdict_word(result.verdicts[name]) for name in shown]
+
+    shapes = [(2, False), (1, False), (1, True)]
+    grids = [
+        _grid(results, headings, cells, width, gap=gap, nested=nested) for gap, nested in shapes
+    ]
+    return [*_first_that_fits(grids, width).lines(), *_legend(results, shown, silent, width)]
 
 
 def verdict_word(verdict: CellVerdict) -> Text:
@@ -68,30 +73,63 @@ def verdict_word(verdict: CellVerdict) -> Text:
 def number_lines(results: Sequence[CellResult], width: int) -> list[Text]:
     """Lay out the numbers with as many columns as fit into `width`."""
     sets = _column_sets()
-    grids = (_number_grid(results, numbers) for numbers in sets)
-    narrowest = _number_grid(results, sets[-1])
-    return next((grid for grid in grids if grid.total() <= width), narrowest).lines()
+    grids = [_number_grid(results, numbers, width, nested=False) for numbers in sets]
+    grids.append(_number_grid(results, sets[-1], width, nested=True))
+    return _first_that_fits(grids, width).lines()
+
+
+def _first_that_fits(grids: Sequence[Grid], width: int) -> Grid:
+    """Return the first grid that is narrow enough, else the last, which is the narrowest."""
+    return next((grid for grid in grids if grid.total() <= width), grids[-1])
 
 
 def _says_nothing(name: str, results: Sequence[CellResult]) -> bool:
     return all(result.verdicts[name].status is Status.INCONCLUSIVE for result in results)
 
 
-def _grouped(
-    results: Sequence[CellResult], cells: Callable[[CellResult], list[Text]]
-) -> list[Text | list[Text]]:
-    """Put a heading with the strategy's name over its rows."""
-    rows: list[Text | list[Text]] = []
-    for label, group in groupby(results, key=lambda result: result.cell.strategy.label):
+def _grid(
+    results: Sequence[CellResult],
+    headings: Sequence[tuple[str, ...]],
+    cells: Callable[[CellResult], list[Text]],
+    width: int,
+    *,
+    gap: int = 2,
+    nested: bool = False,
+) -> Grid:
+    """Put a heading with the strategy's name over its rows; `nested` also one with the fault."""
+    grid = Grid(columns=[LABEL, *(Column(heading=heading) for heading in headings)], gap=gap)
+    for title, group in groupby(results, key=lambda result: result.cell.strategy.title):
         found = list(group)
         known_bad = find(found[0].cell.strategy.name).known_bad is not None
-        rows.append(Text.assemble((label, "bold"), (" (known bad)" if known_bad else "", "dim")))
-        rows += [[Text(f"  {result.cell.conditions}"), *cells(result)] for result in found]
+        grid.rows += [Text(row, style="bold") for row in fold(title, width, hang=4)]
+        if known_bad:
+            assert isinstance(grid.rows[-1], Text)
+            grid.rows[-1].append(" (known bad)", style="dim")
+        rows = _nested(found, cells) if nested else _flat(found, cells)
+        grid.rows += rows
+    return grid
+
+
+def _flat(
+    results: Sequence[CellResult], cells: Callable[[CellResult], list[Text]]
+) -> list[Text | list[Text]]:
+    return [[Text(f"  {result.cell.conditions}"), *cells(result)] for result in results]
+
+
+def _nested(
+    results: Sequence[CellResult], cells: Callable[[CellResult], list[Text]]
+) -> list[Text | list[Text]]:
+    rows: list[Text | list[Text]] = []
+    for fault, group in groupby(results, key=lambda result: result.cell.fault):
+        rows.append(Text("  no fault" if fault == "none" else f"  {fault}"))
+        for result in group:
+            mode = result.cell.persistence
+            rows.append([Text(f"    {mode.value if mode else 'no Redis'}"), *cells(result)])
     return rows
 
 
 def _legend(
-    results: Sequence[CellResult], shown: Sequence[str], silent: Sequence[str]
+    results: Sequence[CellResult], shown: Sequence[str], silent: Sequence[str], width: int
 ) -> list[Text]:
     verdicts = [result.verdicts[name] for result in results for name in shown]
     runs = max((verdict.runs for verdict in verdicts), default=0)
@@ -109,14 +147,21 @@ def _legend(
         lines.append("?      INCONCLUSIVE: too little happened in every run to tell")
     if silent:
         lines.append(f"INCONCLUSIVE in every cell: {', '.join(silent)}")
-    return [Text(line, style="dim") for line in lines]
+    folded = [row for line in lines for row in fold(line, width, hang=7) or [""]]
+    return [Text(row, style="dim") for row in folded]
 
 
-def _number_grid(results: Sequence[CellResult], numbers: Sequence[Number]) -> Grid:
-    columns = [LABEL, *(Column(heading=number.heading) for number in numbers)]
-    grid = Grid(columns=columns)
-    grid.rows = _grouped(results, lambda result: [Text(n.show(result)) for n in numbers])
-    return grid
+def _number_grid(
+    results: Sequence[CellResult], numbers: Sequence[Number], width: int, *, nested: bool
+) -> Grid:
+    headings = [number.heading for number in numbers]
+    return _grid(
+        results,
+        headings,
+        lambda result: [Text(n.show(result)) for n in numbers],
+        width,
+        nested=nested,
+    )
 
 
 def _column_sets() -> list[list[Number]]:
@@ -135,10 +180,7 @@ def _column_sets() -> list[list[Number]]:
         [overbooked, share, *core, sold, refunds, p99, sql],
         [overbooked, share, *core, sold, refunds, p99],
         [overbooked, share, *core, sold, p99],
-        [overbooked, *core, sold, refunds, p99],
         [overbooked, *core, sold, p99],
-        [overbooked, *core, sold],
-        [overbooked, *core],
     ]
 
 

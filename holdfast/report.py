@@ -1,7 +1,5 @@
 """The text of a comparison: what ran, the matrix, one sentence a strategy, the stories."""
 
-import re
-import textwrap
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console
@@ -14,7 +12,7 @@ from holdfast.json_output import replay_command
 from holdfast.matrix import number_lines, verdict_lines
 from holdfast.shrink import buyers_of
 from holdfast.stories import Story
-from holdfast.terminal import put, width
+from holdfast.terminal import fold, put, width
 from holdfast.wording import at
 
 
@@ -24,7 +22,7 @@ def print_comparison(result: CompareResult, console: Console) -> None:
     for line in _heading(result, wide):
         put(console, line)
     sections: list[tuple[str, Iterable[Text | str]]] = [
-        ("Verdicts", verdict_lines(result.cells)),
+        ("Verdicts", verdict_lines(result.cells, wide)),
         ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
         ("What it says", _wrapped(findings(result.cells), wide)),
     ]
@@ -74,7 +72,7 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
     yield Text.assemble(
         (story.invariant, "bold"),
         (" VIOLATED ", "bold red"),
-        f"by {cell.strategy.label} under {cell.fault}{mode}",
+        f"by {cell.strategy.title} under {cell.fault}{mode}",
     )
     yield f"  {world}, seed {story.seed}"
     if story.left_out:
@@ -94,17 +92,3 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
 def _wrapped(sentences: Iterable[str], wide: int) -> Iterator[str]:
     for sentence in sentences:
         yield from fold(sentence, wide, first="- ")
-
-
-def fold(text: str, wide: int, first: str = "") -> list[str]:
-    """Break a text between words; later lines hang below the first."""
-    tied = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", text)
-    rows = textwrap.wrap(
-        tied,
-        wide,
-        initial_indent=first,
-        subsequent_indent=" " * len(first),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [row.replace("\N{NO-BREAK SPACE}", " ") for row in rows]

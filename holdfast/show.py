@@ -92,7 +92,7 @@ def _faults(spans: Iterable[FaultSpan]) -> Iterator[tuple[float, Text]]:
 def _operations(operations: Iterable[Operation]) -> Iterator[tuple[float, Text]]:
     """One line an operation, at the time it was invoked; how long it took stands beside it."""
     for op in operations:
-        took = "" if op.completed_s is None else f" after {op.completed_s - op.invoked_s:.4f} s"
+        took = "" if op.completed_s is None else f" ({op.completed_s - op.invoked_s:.4f} s)"
         text = f"{asked(op)}{took}: {answered(op)}"
         if op.hold_id:
             text += f" [{op.hold_id}]"

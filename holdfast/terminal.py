@@ -4,6 +4,8 @@ Colour appears only in a terminal and not under NO_COLOR; a pipe gets plain text
 (80 without it). Nothing is ever reflowed by the console: whoever prints has measured.
 """
 
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -28,6 +30,23 @@ def width(console: Console) -> int:
 def put(console: Console, line: Text | str = "") -> None:
     """Print one line as it is: never wrapped, never cut."""
     console.print(line, soft_wrap=True)
+
+
+def fold(text: str, width: int, first: str = "", hang: int | None = None) -> list[str]:
+    """Break a text between words; later lines hang below `first`, or `hang` columns in.
+
+    A percentage stays with its sign. A word longer than the line, such as a path, is left whole.
+    """
+    tied = re.sub(r"(\d) %", "\\1\N{NO-BREAK SPACE}%", text)
+    rows = textwrap.wrap(
+        tied,
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * (len(first) if hang is None else hang),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [row.replace("\N{NO-BREAK SPACE}", " ") for row in rows]
 
 
 @contextmanager

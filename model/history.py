@@ -22,10 +22,10 @@ class Outcome(StrEnum):
 class Operation:
     """One call of the reservation code.
 
-    `kind` is hold, release, checkout, sweep or task. `completed_s` is None when the run ended
-    first; such an operation's outcome is UNKNOWN. For an ok hold, `expires_s` is the deadline it was
-    told (same time scale); for a checkout, `captured_s` is when the payment was captured, if it was.
-    `reason` names the error class of an operation that was not ok.
+    `kind`: hold, release, checkout, sweep or task. `completed_s` is None when the run ended
+    first; such an operation's outcome is UNKNOWN. For an ok hold, `expires_s` is the deadline it
+    was told (same time scale); for a checkout, `captured_s` is when the payment was captured, if it
+    was. `reason` names the error class of an operation that was not ok.
     """
 
     op_id: int

@@ -192,7 +192,12 @@ class Trace:
 
     def _flush(self) -> None:
         """Hash what is pending; marshal is the cheapest exact form (version 2: no object refs)."""
-        plain = [(at_s, *map(str, rest)) for at_s, *rest in self._pending]
+        if not self._pending:
+            return  # asking for the digest twice must not change it
+        plain = [
+            (at_s, actor, str(target), str(leg), label, str(outcome))
+            for at_s, actor, target, leg, label, outcome in self._pending
+        ]
         self._hash.update(marshal.dumps(plain, 2))
         self.count += len(plain)
         if self.kept is not None:
@@ -245,14 +250,14 @@ class Places:
     def free(self) -> None:
         """Give a place back, to whoever waits longest."""
         if self._queue:
-            self._queue.popleft().succeed(True)  # noqa: FBT003 - an event's value
+            self._queue.popleft().succeed(True)
         else:
             self.taken -= 1
 
     def close(self) -> None:
         """Send everybody who waits away."""
         while self._queue:
-            self._queue.popleft().succeed(False)  # noqa: FBT003 - an event's value
+            self._queue.popleft().succeed(False)
 
 
 class Kernel:

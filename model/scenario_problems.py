@@ -1,9 +1,10 @@
 """What is wrong with a scenario: which key, which value, what is allowed, in one message."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 Path = tuple[str | int, ...]
 NO_VALUE = object()  # for what is wrong with a key as such
@@ -69,13 +70,11 @@ def _line(problem: Problem, settings: Sequence[Setting]) -> str:
     return f"{place}{shown}: {problem.says}" if place else problem.says
 
 
-def lookup(data: object, path: Path) -> object:
+def lookup(data: Any, path: Path) -> object:
     """Return what stands at a path of nested tables and lists, or NO_VALUE."""
     for part in path:
-        if not isinstance(data, Mapping | list):
-            return NO_VALUE
         try:
-            data = data[part]
+            data = data[part]  # a string or a number inside is as wrong a turn as a missing key
         except (LookupError, TypeError):
             return NO_VALUE
     return data

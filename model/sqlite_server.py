@@ -17,7 +17,6 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link, TravelTime

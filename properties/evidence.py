@@ -23,9 +23,9 @@ class IncompleteHistory(Exception):
 class HoldLife:
     """Everything that was asked about one hold, oldest request first.
 
-    `granted` is its first acknowledgement. `released_s` is when its owner began to give it back
-    (infinity: never, or surely without effect). A repeat may tell another deadline: `deadline_s` is the
-    earliest told (what a buyer can surely rely on), `last_deadline_s` the latest.
+    `granted` is its first acknowledgement. A repeat may tell another deadline: `deadline_s` is the
+    earliest told (what a buyer can surely rely on), `last_deadline_s` the latest. `released_s` is
+    when its owner began to give it back (infinity: never, or surely without effect).
     """
 
     hold_id: str

@@ -8,14 +8,13 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from model.history import Outcome
+from model.history import Operation, Outcome
 from properties.evidence import Evidence, HoldLife, ended_s
 from properties.telling import in_order
 from properties.verdicts import Invariant, Verdict, Violation, conclude
 
 NAME = "no-overhold"
 STORY_CLAIMS = 8  # claims told per violation: the latest of those that lived at the worst instant
-_ENDS, _BEGINS = 0, 1  # at one instant, what ends makes room before what begins takes it
 
 
 class Claim(NamedTuple):
@@ -90,25 +89,27 @@ def examine(evidence: Evidence) -> Verdict:
 def claims_of(evidence: Evidence) -> list[Claim]:
     """Return every span of time in which tickets were surely held or sold."""
     claims = []
-    for life in evidence.granted:
-        granted = life.granted
-        assert granted is not None  # that is what `granted` lists
-        from_s = ended_s(granted)
-        until_s = _surely_held_until_s(life, evidence.slack_s)
-        if until_s > from_s:
-            claims.append(
-                Claim(
-                    life=life,
-                    event_id=granted.event_id,
-                    quantity=granted.quantity,
-                    seats=granted.seats,
-                    from_s=from_s,
-                    until_s=until_s,
-                )
-            )
+    for life in evidence.lives.values():
+        if life.granted is not None:
+            claims.extend(_held_claim(life, life.granted, evidence.slack_s))
         if life.ordered:
             claims.extend(_sold_claims(life))
     return claims
+
+
+def _held_claim(life: HoldLife, granted: Operation, slack_s: float) -> list[Claim]:
+    from_s, until_s = ended_s(granted), _surely_held_until_s(life, slack_s)
+    if until_s <= from_s:
+        return []
+    claim = Claim(
+        life=life,
+        event_id=granted.event_id,
+        quantity=granted.quantity,
+        seats=granted.seats,
+        from_s=from_s,
+        until_s=until_s,
+    )
+    return [claim]
 
 
 def _surely_held_until_s(life: HoldLife, slack_s: float) -> float:
@@ -141,27 +142,26 @@ def _sold_claims(life: HoldLife) -> list[Claim]:
 
 def _sweep(claims: list[Claim], capacity: int) -> _Worst | None:
     """Find the first instant at which most is claimed beyond what there is."""
-    steps = [(claim.from_s, _BEGINS, index) for index, claim in enumerate(claims)]
-    steps.extend(
-        (claim.until_s, _ENDS, index)
-        for index, claim in enumerate(claims)
-        if claim.until_s is not None
+    starts = sorted(claims, key=lambda claim: claim.from_s)
+    ends = sorted(
+        ((claim.until_s, index) for index, claim in enumerate(starts) if claim.until_s is not None)
     )
-    steps.sort()
+    ended = 0
     level = _Level(capacity=capacity)
     worst = 0
     worst_s = first_s = None
-    for position, (at_s, kind, index) in enumerate(steps, start=1):
-        if kind == _BEGINS:
-            level.add(claims[index])
-        else:
-            level.drop(claims[index])
-        if position < len(steps) and steps[position][0] == at_s:
+    for position, claim in enumerate(starts, start=1):
+        now_s = claim.from_s
+        while ended < len(ends) and ends[ended][0] <= now_s:  # what ends makes room first
+            level.drop(starts[ends[ended][1]])
+            ended += 1
+        level.add(claim)
+        if position < len(starts) and starts[position].from_s == now_s:
             continue  # an instant is judged when all of it has happened
         over = level.over()
         if over > worst:
-            worst, worst_s = over, at_s
-            first_s = at_s if first_s is None else first_s
+            worst, worst_s = over, now_s
+            first_s = now_s if first_s is None else first_s
     if worst_s is None or first_s is None:
         return None
     return _Worst(at_s=worst_s, first_s=first_s, over=worst)

@@ -124,7 +124,7 @@ def test_app_kill_strikes_a_checkout_and_between_the_commits_of_sweeps() -> None
             "COMMIT",
         )
         windows.append((when.after_s, when.after_latest_s))
-    assert windows == [(900.0, 1000.0), (1000.0, 1100.0), (1100.0, 1200.0)]
+    assert windows == [(905.0, 910.0), (910.0, 1060.0), (1060.0, 1210.0)]
 
 
 def test_a_stopped_sweeper_never_comes_back() -> None:

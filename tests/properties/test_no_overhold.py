@@ -181,3 +181,12 @@ def test_two_holders_of_a_seat_are_an_overhold_in_an_empty_hall() -> None:
     assert violation.amount == 1
     assert violation.actors == ("ann", "bob")
     assert "seats A2 of event 1 belonged to two buyers each" in violation.message
+
+
+def test_an_order_on_a_hold_in_doubt_counts_as_sold() -> None:
+    """Who paid for a hold whose acknowledgement was lost owns the tickets all the same."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0, outcome=Outcome.UNKNOWN)
+    sale.pay("ann", 10.0)
+    sale.hold("bob", 100.0)
+    assert _check(sale.ended()).status is Status.VIOLATED

@@ -10,6 +10,8 @@ from sqlalchemy import Engine
 
 from reservation.api import Stores
 from reservation.tables import metadata
+from reservation.till import Till, TillOptions
+from tests.reservation.desk import Desk
 from tests.reservation.fakes import FakeClock, FakeGateway, FakeTasks
 from tests.reservation.shop import Shop, sqlite_engine
 
@@ -78,3 +80,20 @@ def shop(
 def another_engine(tmp_path: Path, clock: FakeClock, engine: Engine) -> Callable[[], Engine]:
     """Make further engines on the same file: other application servers' pools."""
     return lambda: sqlite_engine(tmp_path / "shop.sqlite", clock)
+
+
+@pytest.fixture
+def make_desk(shop: Shop) -> Callable[..., Desk]:
+    """Open the event and make tills with options."""
+    shop.open()
+
+    def make(**options: Any) -> Desk:
+        return Desk(shop, Till(shop.stores, TillOptions(**options)))
+
+    return make
+
+
+@pytest.fixture
+def desk(make_desk: Callable[..., Desk]) -> Desk:
+    """A till with every safeguard."""
+    return make_desk()
