@@ -1,10 +1,9 @@
 """What each command does once its options are read; returns the exit status."""
 
 import json
-import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +24,14 @@ from holdfast.listing import Shelf, entries, notes
 from holdfast.replay import replay
 from holdfast.report import print_comparison
 from holdfast.show import print_replay, verdict_lines
-from holdfast.terminal import fold, output, progress_bar, put, width
+from holdfast.terminal import fold, output, progress_bar, put, reader_may_leave, width
 from model.history import History
 from model.history_file import read_history
 from model.scenario_file import load_scenario
 from properties.judge import judge
-from properties.verdicts import Status
+from properties.verdicts import Status, Verdict
+
+JudgedFile = tuple[Path, History, Mapping[str, Verdict]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +63,6 @@ def answer(command: Callable[[], ExitStatus]) -> NoReturn:
     except KeyboardInterrupt:
         complain("interrupted")
         status = ExitStatus.INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        sys.stderr.close()
-        status = ExitStatus.DONE
     raise typer.Exit(int(status))
 
 
@@ -76,8 +74,6 @@ def complain(message: str) -> None:
 def run_compare(choices: CompareChoices) -> ExitStatus:
     """Compare, print, and gate on what is required."""
     check_required(choices.required)
-    if choices.budget_s is not None and not 0 < choices.budget_s < math.inf:
-        raise WrongCommand(f"--budget: {choices.budget_s:g} is not a number of seconds above 0")
     experiment = _experiment(choices)
     total = len(experiment.cells) * experiment.runs
     with _terminations_as_interrupts(), progress_bar(f"{total} runs") as on_run:
@@ -88,10 +84,11 @@ def run_compare(choices: CompareChoices) -> ExitStatus:
             budget_s=choices.budget_s,
             on_run=on_run,
         )
-    if choices.as_json:
-        _print_json(compare_as_dict(result))
-    else:
-        print_comparison(result, output())
+    with reader_may_leave():
+        if choices.as_json:
+            _print_json(compare_as_dict(result))
+        else:
+            print_comparison(result, output())
     return _compare_status(result, choices.required)
 
 
@@ -160,7 +157,8 @@ def run_replay(
     actors = None if only_buyers is None else _actors(only_buyers)
     found = replay(trace)
     _warn(trace, found.stored)
-    print_replay(found, output(), actors=actors, limit=limit, crossings=crossings)
+    with reader_may_leave():
+        print_replay(found, output(), actors=actors, limit=limit, crossings=crossings)
     if found.difference:
         complain(f"{trace}: not reproduced: {found.difference}")
         return ExitStatus.INCONCLUSIVE
@@ -183,11 +181,20 @@ def _warn(path: Path, history: History) -> None:
 def run_judge(paths: Sequence[Path], *, required: Sequence[str], as_json: bool) -> ExitStatus:
     """Judge stored histories; a damaged one is reported and the rest of it judged."""
     check_required(required)
-    judged = []
+    judged: list[JudgedFile] = []
     for path in paths:
         history = read_history(path)
         _warn(path, history)
         judged.append((path, history, judge(history)))
+    with reader_may_leave():
+        _print_judged(judged, as_json=as_json)
+    return exit_status(
+        required,
+        [{name: each.status for name, each in verdicts.items()} for _, _, verdicts in judged],
+    )
+
+
+def _print_judged(judged: Sequence[JudgedFile], *, as_json: bool) -> None:
     if as_json:
         histories = [
             {
@@ -205,18 +212,20 @@ def run_judge(paths: Sequence[Path], *, required: Sequence[str], as_json: bool) 
             put(console, Text(f"{path}: {len(history.operations)} operations", style="bold"))
             for line in verdict_lines(verdicts):
                 put(console, line)
-    return exit_status(
-        required,
-        [{name: each.status for name, each in verdicts.items()} for _, _, verdicts in judged],
-    )
 
 
 def run_list(what: str, *, as_json: bool) -> ExitStatus:
     """List one shelf."""
     found = entries(Shelf(what))
-    if as_json:
-        _print_json({"holdfast": __version__, "command": "list", what: found})
-        return ExitStatus.DONE
+    with reader_may_leave():
+        if as_json:
+            _print_json({"holdfast": __version__, "command": "list", what: found})
+        else:
+            _print_entries(found)
+    return ExitStatus.DONE
+
+
+def _print_entries(found: Sequence[dict[str, Any]]) -> None:
     console = output()
     wide = max(len(entry["name"]) for entry in found)
     for entry in found:
@@ -225,9 +234,7 @@ def run_list(what: str, *, as_json: bool) -> ExitStatus:
         for note in notes(entry):
             for row in fold(note, width(console), first=" " * (wide + 2)):
                 put(console, Text(row, style="dim"))
-    return ExitStatus.DONE
 
 
 def _print_json(document: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    sys.stdout.flush()

@@ -68,7 +68,7 @@ def check_names(place: str, given: Iterable[str], allowed: Iterable[str]) -> Non
     Raises:
         WrongCommand: naming the place (an option), the value and what is allowed.
     """
-    known = list(allowed)
+    known = [str(each) for each in allowed]
     for name in given:
         if name not in known:
             raise WrongCommand(f"{place}: {name!r} is unknown{_nearest(name, known)}")

@@ -1,5 +1,6 @@
 """The options of the `holdfast` command: their names, their help, their shape."""
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +24,31 @@ class ShelfName(StrEnum):
     SCENARIOS = "scenarios"
 
 
-ScenarioName = Annotated[
-    str, typer.Argument(metavar="[SCENARIO]", help="A bundled name or a TOML file.")
-]
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from error
+
+
+def _from_one(text: str) -> int:
+    number = _whole(text)
+    if number < 1:
+        raise typer.BadParameter(f"{text} is not 1 or more")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < math.inf:
+        raise typer.BadParameter(f"{text!r} is not a number of seconds above 0")
+    return number
+
+
+ScenarioName = Annotated[str, typer.Argument(help="A bundled name or a TOML file.")]
 Strategies = Annotated[
     str | None,
     typer.Option(
@@ -46,10 +69,14 @@ Modes = Annotated[
         "fault: none only).",
     ),
 ]
-Runs = Annotated[int, typer.Option(metavar="N", help="Runs a cell.")]
-Seed = Annotated[int, typer.Option(metavar="S", help="The seed that all seeds come from.")]
+Runs = Annotated[int, typer.Option(metavar="N", parser=_from_one, help="Runs a cell.")]
+Seed = Annotated[
+    int, typer.Option(metavar="S", parser=_whole, help="The seed that all seeds come from.")
+]
 Database = Annotated[str, typer.Option("--db", metavar="NAME", help="sqlite.")]
-Jobs = Annotated[int | None, typer.Option(metavar="J", min=1, help="Processes. Default: cores.")]
+Jobs = Annotated[
+    int | None, typer.Option(metavar="J", parser=_from_one, help="Processes. Default: cores.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario's key; repeatable."),
@@ -69,7 +96,8 @@ Out = Annotated[
     Path, typer.Option(metavar="DIR", help="Where results and failing histories are written.")
 ]
 Budget = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Start no run after so long.")
+    float | None,
+    typer.Option(metavar="SECONDS", parser=_seconds, help="Start no run after so long."),
 ]
 Trace = Annotated[Path, typer.Argument(help="A stored history, as reports name it.")]
 Histories = Annotated[list[Path], typer.Argument(help="Stored histories.")]
@@ -77,5 +105,7 @@ Crossings = Annotated[bool, typer.Option("--crossings", help="Show every boundar
 OnlyBuyers = Annotated[
     str | None, typer.Option(metavar="I,J", help="Show these buyers' operations only.")
 ]
-Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many lines.")]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", parser=_from_one, help="Show so many lines.")
+]
 What = Annotated[ShelfName, typer.Argument(help="What to list.")]

@@ -4,7 +4,9 @@ Colour appears only in a terminal and not under NO_COLOR; a pipe gets plain text
 (80 without it). Nothing is ever reflowed by the console: whoever prints has measured.
 """
 
+import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +19,28 @@ OnRun = Callable[[int, int], None]
 NARROWEST = 60
 
 
+class _Output(Console):
+    """A console that lets `reader_may_leave` decide what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def output() -> Console:
     """Return a console on standard output."""
-    return Console(highlight=False, soft_wrap=False, emoji=False, markup=False)
+    return _Output(highlight=False, soft_wrap=False, emoji=False, markup=False)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Print within this: a reader that has seen enough (`head`) changes no exit status."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # the interpreter flushes once more when it ends
+        os.close(nowhere)
 
 
 def width(console: Console) -> int:

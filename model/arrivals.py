@@ -43,6 +43,12 @@ def arrival_times(scenario: Scenario, seed: int) -> list[float]:
     return [_rush_time(share, arrivals) for share in shares]
 
 
+def waits_at_the_door(scenario: Scenario, arrival_s: float) -> bool:
+    """Say whether who comes then waited for the countdown, and has nothing to think about."""
+    arrivals = scenario.arrivals
+    return arrivals.kind == "rush" and arrival_s < arrivals.opening_s and arrivals.opening_share > 0
+
+
 def time_of_share(scenario: Scenario, share: float) -> float:
     """Return the time, in seconds, by which `share` (0 to 1) of the buyers is expected to be there.
 
@@ -58,11 +64,15 @@ def time_of_share(scenario: Scenario, share: float) -> float:
 
 
 def _rush_time(share: float, arrivals: Arrivals) -> float:
-    """Turn a cumulative share of the buyers into a time: a decaying rush, then a uniform rest."""
+    """Turn a cumulative share into a time: the opening, a decaying rush, then a uniform rest."""
+    opening = min(arrivals.opening_share, arrivals.rush_share)
+    if share < opening:
+        return arrivals.opening_s * share / opening
     if share < arrivals.rush_share:
         mean_s = arrivals.rush_s * RUSH_MEAN_PART
         within_rush = 1.0 - exp(-arrivals.rush_s / mean_s)  # the exponential is cut at rush_s
-        return -mean_s * log(1.0 - within_rush * share / arrivals.rush_share)
+        part = (share - opening) / (arrivals.rush_share - opening)
+        return -mean_s * log(1.0 - within_rush * part)
     if arrivals.rush_share == 1.0:
         return arrivals.rush_s
     rest = (share - arrivals.rush_share) / (1.0 - arrivals.rush_share)

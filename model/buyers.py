@@ -111,13 +111,14 @@ class Crowd:
         self.seed = seed
         self.seats = scenario.sale.kind is AdmissionKind.SEATS
 
-    def buyer(self, number: int) -> Generator[simpy.Event, Any, None]:
-        """One buyer's visit; a SimPy process."""
+    def buyer(self, number: int, *, waited: bool) -> Generator[simpy.Event, Any, None]:
+        """One buyer's visit; `waited` at the door means that the choice is made already."""
         draw = stream(self.seed, "buyer", number)
         quantities = self.scenario.trace_quantities
         wish = Intentions.of(self.settings, draw, quantities[number] if quantities else None)
         travel = stream(self.seed, "travel", number)
-        yield self.env.timeout(wish.think_s)
+        if not waited:
+            yield self.env.timeout(wish.think_s)
         hold = yield from self._get_hold(number, wish, travel)
         if hold is None:
             return

@@ -7,7 +7,7 @@ import simpy
 from reservation.catalogue import find, resolve_options
 from sqlalchemy import insert
 
-from model.arrivals import arrival_times
+from model.arrivals import arrival_times, waits_at_the_door
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
 from model.history import FaultSpan, History
@@ -173,11 +173,12 @@ class Sale:
             if at_s > self.env.now:
                 yield self.env.timeout(at_s - self.env.now)
             self._inside += 1
-            self.env.process(self._visit(number))
+            waited = waits_at_the_door(spec.scenario, at_s)
+            self.env.process(self._visit(number, waited=waited))
         self._leave()
 
-    def _visit(self, number: int) -> Generator[simpy.Event, Any, None]:
-        yield from self.crowd.buyer(number)
+    def _visit(self, number: int, *, waited: bool) -> Generator[simpy.Event, Any, None]:
+        yield from self.crowd.buyer(number, waited=waited)
         self._leave()
 
     def _leave(self) -> None:

@@ -34,9 +34,11 @@ class Arrivals(Part):
 
     kind: Literal["rush", "steady", "trace"] = "rush"
     buyers: PositiveInt = 700
-    duration_s: PositiveFloat = 900.0
+    duration_s: PositiveFloat = 1800.0
     rush_share: Share = 0.5  # rush: this share comes within the first rush_s, decaying
     rush_s: PositiveFloat = 60.0
+    opening_share: Share = 0.03  # rush: this share waits for the countdown, having chosen already
+    opening_s: PositiveFloat = 0.25  # rush: and clicks within this time of the opening
     trace: str | None = None  # trace: a CSV file, relative to the scenario file
 
     @model_validator(mode="after")

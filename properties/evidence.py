@@ -260,10 +260,12 @@ def _sold(evidence: Evidence) -> list[Sold]:
 
 
 def _sold_row(row: OrderRow, told_at: dict[int, float], evidence: Evidence) -> Sold:
-    at_s = told_at.get(row.order_id)
-    if at_s is None:
-        at_s = evidence.captured_at.get(row.key, evidence.end_s)
     life = evidence.lives.get(row.hold_id)
+    at_s = told_at.get(row.order_id)
+    if at_s is None:  # nobody was told of it
+        keys = [row.key, *(op.key for op in (life.checkouts if life else ()))]
+        at_s = min((evidence.captured_at.get(key, inf) for key in keys), default=inf)
+        at_s = min(at_s, evidence.end_s)
     return Sold(
         event_id=row.event_id,
         quantity=row.quantity,

@@ -86,7 +86,7 @@ def _deduct(connection: Connection, event_id: int, tickets: int) -> bool:
 
 def add_back(connection: Connection, event_id: int, tickets: int) -> None:
     """Return tickets to the counter without reading it."""
-    connection.execute(sql.ADD_BACK, {"event": event_id, "tickets": tickets})
+    connection.execute(sql.ADD, {"event": event_id, "tickets": tickets})
 
 
 def _give_back(connection: Connection, ended: Sequence[EndedCart]) -> None:

@@ -44,7 +44,7 @@ class CartOptions:
     be confirmed. `checkout_margin_s`: a checkout is refused that has less than this left (A09).
     `clock`: whose clock decides (A10). `rehold`: what repeating a hold does: nothing, a new
     deadline each time (A17), or a new quantity without returning the old one (A18).
-    `doubtful_after_s`: when an open payment is settled; longer than any payment takes.
+    `doubtful_after_s`: how old an open payment must be before the sweeper settles it.
     """
 
     ttl_s: float = 900.0

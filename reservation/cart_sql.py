@@ -46,7 +46,7 @@ DEDUCT: Final = (
     .where(_EVENT, events.c.remaining_ticket >= bindparam("tickets"))
     .values(remaining_ticket=events.c.remaining_ticket - bindparam("tickets"))
 )
-ADD_BACK: Final = (
+ADD: Final = (
     update(events)
     .where(_EVENT)
     .values(remaining_ticket=events.c.remaining_ticket + bindparam("tickets"))

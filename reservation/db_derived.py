@@ -1,4 +1,4 @@
-"""No counter: what is sellable is derived from live carts and orders, under the event's row lock.
+"""No counter decides: what is sellable is derived from live carts and orders under a row lock.
 
 There is nothing to give back, so nothing can be given back twice or never (A06, A11, A12): a hold
 stops counting when its deadline passes. The price is a sum over the event's rows for each hold, and
@@ -26,7 +26,7 @@ from reservation.api import (
 from reservation.boundary import database_reading, database_transaction
 from reservation.cart_conditional import Conditional
 from reservation.cart_reader import CartReader
-from reservation.cart_sql import CART_SQL, LOCK_REMAINING, SOLD_TICKETS
+from reservation.cart_sql import ADD, CART_SQL, LOCK_REMAINING, SOLD_TICKETS
 from reservation.cart_writer import CartInserter, too_few
 from reservation.carts import check_request, hold_of
 from reservation.database_time import MOMENT, ClockChoice, Moments
@@ -148,8 +148,12 @@ class DerivedStock:
         )
 
     def _take(self, connection: Connection, hold: Hold) -> bool:
-        """Confirm under the event's lock: after the deadline its tickets may be somebody else's."""
-        self._lock(connection, hold.event_id)
+        """Confirm under the event's lock: after the deadline its tickets may be somebody else's.
+
+        The write that locks the row also keeps `remaining_ticket` for those who report from it;
+        this strategy never reads it.
+        """
+        connection.execute(ADD, {"event": hold.event_id, "tickets": -hold.quantity})
         return self._writer.confirm(connection, hold, self._moments.at())
 
 

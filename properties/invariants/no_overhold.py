@@ -179,7 +179,7 @@ def _overheld(event_id: int, capacity: int, worst: _Worst, claims: list[Claim]) 
         alive = [claim for claim in alive if any(owners[seat] > 1 for seat in claim.seats)]
         seats = ", ".join(doubled[:STORY_CLAIMS])
         more = f" and {len(doubled) - STORY_CLAIMS} more" if len(doubled) > STORY_CLAIMS else ""
-        what = f"seats {seats}{more} of event {event_id} belonged to two buyers each"
+        what = f"seats {seats}{more} of event {event_id} belonged to more than one buyer"
     else:
         tickets = sum(claim.quantity for claim in alive)
         sold = sum(claim.quantity for claim in alive if claim.until_s is None)

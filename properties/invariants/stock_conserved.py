@@ -40,7 +40,8 @@ def gaps(evidence: Evidence) -> list[Gap]:
     """Compare each audited event's books with its orders; empty without an audit.
 
     An overbooked event has nothing to sell: showing zero is right for it, and so is a counter that
-    went below zero by exactly what was sold too much.
+    went below zero by exactly what was sold too much. A counter that still stands at the capacity,
+    in a shop whose own view adds up without it, is not kept by that shop (`db-derived`).
     """
     found = []
     for row in evidence.audit.stock if evidence.audit else ():
@@ -48,7 +49,8 @@ def gaps(evidence: Evidence) -> list[Gap]:
         unsold = row.capacity - sold
         unsellable = unsold < 0 <= row.sellable  # overbooked, and the shop shows none left
         view = row.sellable + row.held - (0 if unsellable else unsold)
-        counter = row.remaining_ticket + sold - row.capacity if row.held == 0 else 0
+        unkept = view == 0 and row.remaining_ticket == row.capacity
+        counter = 0 if row.held or unkept else row.remaining_ticket + sold - row.capacity
         found.append(Gap(row=row, sold=sold, view=view, counter=counter))
     return found
 

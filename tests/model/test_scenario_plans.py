@@ -34,9 +34,9 @@ def placed(**entry: object) -> tuple[PlannedFault, ...]:
 
 
 def test_a_rush_is_busy_from_when_the_stock_is_held() -> None:
-    """100 tickets for 700 buyers of 3 are held 2 s after opening, plus 8 s to think."""
+    """100 tickets for 700 buyers of 3 are held within a second, plus 8 s to think."""
     busy = busy_window(Scenario(name="x"))
-    assert busy.start_s == pytest.approx(9.9, abs=0.1)
+    assert busy.start_s == pytest.approx(8.7, abs=0.1)
     assert busy.end_s == pytest.approx(60 + 2 * (120 + 0.36 * 37 + 0.64 * 2))
     assert busy.ttl_s == 900.0
 

@@ -91,6 +91,8 @@ def _books(**columns: int) -> list[tuple[int, int]]:
         ({"sellable": 4, "held": 2, "remaining_ticket": 4}, 0, 0),
         ({"sellable": 4, "held": 2, "remaining_ticket": 6}, 0, 0),
         ({"sellable": 6, "held": 2, "remaining_ticket": 6}, 2, 0),
+        ({"sellable": 6, "remaining_ticket": 10}, 0, 0),  # db-derived keeps no counter
+        ({"sellable": 10, "remaining_ticket": 10}, 4, 0),
     ],
 )
 def test_books_are_compared_with_orders(

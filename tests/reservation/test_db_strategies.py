@@ -72,6 +72,7 @@ def test_a_checkout_sells_the_held_tickets(shop: Shop, build: Build, name: str, 
     shop.clock.advance(2 * TTL_S)
     assert strategy.sweep().expired_holds == 0
     assert stock(strategy) == (7, 0, 3)
+    assert shop.remaining() == 7
 
 
 @each
