@@ -11,12 +11,12 @@ from typing import Any
 
 from fakeredis import FakeServer
 from fakeredis._core import Database, Item
-from fakeredis._socket import FakeSocket
 
 from chaos.faults import Death
 from model.fakeredis_clock import CLOCK
 from model.kernel import EPOCH_S, Kernel
 from model.redis_disk import AppendOnlyFile, Snapshots
+from model.redis_scripts import ScriptingSocket
 from model.spec import Persistence
 
 _BLOCKS = "it blocks, and would stop the one thread every buyer runs on"
@@ -74,7 +74,7 @@ class Keyspaces(dict[int, Database]):
         return database
 
 
-class ServerSocket(FakeSocket):
+class ServerSocket(ScriptingSocket):
     """The server's end of a connection: runs commands at the server's time and journals them."""
 
     def __init__(self, simulated: "SimulatedRedis", *args: Any, **kwargs: Any) -> None:

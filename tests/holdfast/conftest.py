@@ -1,0 +1,79 @@
+"""Judged runs made by hand, and the `holdfast` command as other programs call it."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from holdfast.cells import CellResult, sum_up
+from holdfast.choices import StrategyChoice
+from holdfast.experiment import Cell
+from holdfast.judged import JudgedRun
+from model.spec import Persistence
+from properties.judge import INVARIANTS
+from properties.verdicts import Status
+from tests.holdfast.made_up import Command, MakeResults, MakeRun, clean_environment, verdict
+
+
+@pytest.fixture
+def judged() -> MakeRun:
+    """Make a judged run: everything holds but what is named as violated or unclear."""
+
+    def make(
+        run: int,
+        violated: tuple[str, ...] = (),
+        unclear: tuple[str, ...] = ("seat-sold-once",),
+        **numbers: float,
+    ) -> JudgedRun:
+        statuses = {
+            **dict.fromkeys(INVARIANTS, Status.HOLDS),
+            **dict.fromkeys(unclear, Status.INCONCLUSIVE),
+            **dict.fromkeys(violated, Status.VIOLATED),
+        }
+        return JudgedRun(
+            cell=0,
+            run=run,
+            seed=1000 + run,
+            verdicts={name: verdict(name, status) for name, status in statuses.items()},
+            metrics={"overbooked_tickets": 0.0, **numbers},
+            witnesses={"hold-expired-unpaid": run},
+            trace_hash=f"hash-{run}",
+            history=Path(f"run-{run}.jsonl") if violated else None,
+        )
+
+    return make
+
+
+@pytest.fixture
+def results() -> MakeResults:
+    """Sum up runs per cell; a cell is written `strategy/fault/persistence` (or `/-`)."""
+
+    def make(cells: Mapping[str, list[JudgedRun]]) -> list[CellResult]:
+        return sum_up([parse(text) for text in cells], list(cells.values()))
+
+    def parse(text: str) -> Cell:
+        name, fault, mode = text.split("/")
+        persistence = None if mode == "-" else Persistence(mode)
+        return Cell(strategy=StrategyChoice(name=name), fault=fault, persistence=persistence)
+
+    return make
+
+
+@pytest.fixture
+def holdfast(tmp_path: Path) -> Command:
+    """Run the command in an empty folder, its output piped, as a pipeline would."""
+
+    def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - this interpreter, words from the test
+            [sys.executable, "-m", "holdfast", *words],
+            cwd=tmp_path,
+            env=clean_environment() | variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run
