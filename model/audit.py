@@ -4,6 +4,7 @@ from sqlalchemy import Connection, select
 
 from model.history import Audit, OrderRow, PaymentRow, StockRow
 from model.servers import Cloud
+from reservation.payment_book import original_key
 from reservation.tables import events, order_items, orders
 
 
@@ -50,7 +51,7 @@ def _orders(connection: Connection) -> tuple[OrderRow, ...]:
     return tuple(
         OrderRow(
             order_id=row.id,
-            key=row.idempotency_key,
+            key=original_key(row.idempotency_key),
             hold_id=row.hold_id,
             customer_id=row.customer_id,
             event_id=row.event_id,

@@ -32,6 +32,7 @@ class Intentions:
     abandons: bool
     releases: bool
     checkout_s: float
+    before_deadline_s: float | None  # pays this long before the hold ends, whatever checkout_s says
 
     @classmethod
     def of(cls, settings: Buyers, draw: Random, quantity: int | None) -> "Intentions":
@@ -45,6 +46,11 @@ class Intentions:
             releases=draw.random() < settings.release_on_abandon,
             checkout_s=draw.lognormvariate(
                 log(settings.checkout_median_s), settings.checkout_sigma
+            ),
+            before_deadline_s=(
+                draw.uniform(0.0, settings.last_minute_s)
+                if draw.random() < settings.last_minute
+                else None
             ),
         )
 
@@ -127,7 +133,11 @@ class Crowd:
                 yield self.env.timeout(wish.checkout_s / 2)
                 yield from self._release(number, hold, travel)
             return
-        yield self.env.timeout(wish.checkout_s)
+        pause_s = wish.checkout_s
+        if wish.before_deadline_s is not None:
+            left_s = hold.expires_at - EPOCH_S - self.env.now
+            pause_s = max(0.0, left_s - wish.before_deadline_s)
+        yield self.env.timeout(pause_s)
         yield from self._pay(number, hold, travel)
 
     def _get_hold(

@@ -127,12 +127,13 @@ class Sale:
         self.env.process(self._doors())
         self.env.run(until=self._everybody_left)
         ends = [o.expires_s for o in self.history.operations if o.expires_s is not None]
-        strikes = [p for p in self.history.faults if p.ended_s is None]
-        last_s = max([self.env.now, *ends])
-        rest_s = last_s + self.history.sweep_bound_s + 1.0
         self._left_s = self.env.now
-        if strikes or rest_s > self.env.now:
-            self.env.run(until=rest_s)
+        settled_s = self.env.now + self._doubtful_s()
+        self.env.run(until=max([settled_s, *ends]) + self.history.sweep_bound_s + 1.0)
+
+    def _doubtful_s(self) -> float:
+        """How long the sweeper lets a payment be in doubt before it settles it."""
+        return float(self.cloud.options.get("doubtful_after_s", 0.0))
 
     def close(self) -> RunResult:
         """Audit and measure."""

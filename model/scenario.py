@@ -57,6 +57,8 @@ class Buyers(Part):
     release_on_abandon: Share = 0.3  # of those who abandon, who give the hold back themselves
     checkout_median_s: PositiveFloat = 120.0
     checkout_sigma: NotNegative = 0.7
+    last_minute: Share = 0.01  # of those who pay, who press the button in the last moments only
+    last_minute_s: PositiveFloat = 60.0  # how long before the deadline those begin at most
     retry_refused: Share = 0.6  # of those refused a hold, who try again
     retry_delay_s: tuple[PositiveFloat, PositiveFloat] = (5.0, 30.0)
     max_attempts: PositiveInt = 3  # for refusals of a hold

@@ -248,6 +248,26 @@ def test_b08_a_seed_that_saw_the_sale_is_left_alone(shop: Shop, redis: Any) -> N
     assert stock(strategy) == (0, 6, 4)
 
 
+def test_b08_a_seed_between_the_commit_and_the_settling(
+    shop: Shop, redis_server: Any, redis: Any
+) -> None:
+    """B08: a counter seeded after the sale's commit and before its settling is right as it is."""
+    shop.open(10)
+    other = shop.build(COUNTER)
+    shop, client = with_interleaving(shop, redis_server)
+    strategy = shop.build(COUNTER)
+
+    def lost_and_seeded() -> None:
+        redis.flushall()
+        other.hold(shop.ask("b", 2))
+
+    def at_the_settling() -> None:
+        client.before["EVALSHA"] = lost_and_seeded
+
+    pay_while(shop, strategy, at_the_settling)
+    assert stock(strategy) == (4, 2, 4)
+
+
 def test_b25_a_seed_read_before_the_sale_and_written_after(
     shop: Shop, redis_server: Any, redis: Any
 ) -> None:

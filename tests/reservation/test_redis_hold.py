@@ -301,6 +301,9 @@ class TestStockFromTheCache:
         shop.open(4)
         strategy = shop.build(redis_hold.HOLD, stock_check="cache")
         strategy.checkout(shop.pay(strategy.hold(shop.ask("h1", 4))))
+        shop.clock.advance(6)
+        with pytest.raises(SoldOut):
+            strategy.hold(shop.ask("h2", 2))  # a fresh copy says 0
         with shop.engine.begin() as connection:
             connection.exec_driver_sql("UPDATE events SET remaining_ticket = 2")
         with pytest.raises(SoldOut):

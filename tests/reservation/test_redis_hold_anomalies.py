@@ -9,6 +9,7 @@ import pytest
 from reservation import redis_hold, redis_hold_racy, redis_hold_read_check
 from reservation.api import StrategyInfo
 from reservation.errors import HoldExpired, OrderRefused, SoldOut, UnknownOutcome
+from reservation.hold_ledger import SOLD_OUT, HoldLedger
 from tests.reservation.interleaved import before_sql, with_interleaving
 from tests.reservation.shop import Shop
 
@@ -159,7 +160,7 @@ def test_b06_the_hold_ends_during_payment(
     ("info", "sold"), [(READ_CHECK, 8), (redis_hold.RECHECK, 4)], ids=["bad", "fixed"]
 )
 def test_b07_unlocked_double_check(shop: Shop, redis: Any, info: StrategyInfo, sold: int) -> None:
-    """B07: B sells between A's look at the stock and A's deduction; a conditional one sees it."""
+    """B07: B sells between A's look at the stock and A's deduction."""
     shop.open(4)
     strategy = shop.build(info)
     holds = [strategy.hold(shop.ask("a", 4))]
@@ -212,6 +213,17 @@ def test_b25_stale_stock(
             strategy.hold(shop.ask("a", 4))
     seen = strategy.availability(1)
     assert seen.sold + seen.held == (8 if over else 4)
+
+
+def test_b25_the_floor_is_the_lowest_report(shop: Shop, redis: Any) -> None:
+    """B25: two sales commit in one order and drop in the other: the floor stays at the lower."""
+    shop.open(10)
+    ledger = HoldLedger(redis, ttl_s=900.0)
+    first, second = (shop.build(redis_hold.HOLD).hold(shop.ask(name, 3)) for name in ("a", "b"))
+    ledger.drop(second, remaining_after=4)
+    ledger.drop(first, remaining_after=7)
+    assert ledger.place(shop.ask("c", 5), remaining=10) == SOLD_OUT
+    assert ledger.place(shop.ask("d", 4), remaining=10) > 0
 
 
 @pytest.mark.parametrize("order", ["after-commit", "before-commit"])

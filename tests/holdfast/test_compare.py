@@ -1,0 +1,198 @@
+"""`holdfast compare` from end to end: the JSON contract, determinism, stories that replay."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import holdfast.judged
+from holdfast import compare
+from holdfast.errors import WrongCommand
+from holdfast.json_output import compare_as_dict
+from model.spec import RunResult, RunSpec
+from properties.judge import INVARIANTS
+from tests.holdfast.made_up import Command
+
+LOSING = ("small", "--strategies", "db-cart,redis-hold", "--runs", "2")
+
+
+def test_json_is_one_document_and_nothing_else(holdfast: Command) -> None:
+    """Standard output is the contract's document; no progress, no colour, no other line."""
+    done = holdfast("compare", *LOSING, "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
+    assert document["command"] == "compare"
+    assert (document["seed"], document["database"], document["complete"]) == (1, "sqlite", True)
+    assert document["scenario"]["name"] == "small"
+    assert [(c["strategy"], c["fault"], c["persistence"]) for c in document["cells"]] == [
+        ("db-cart", "none", None),
+        ("db-cart", "redis-kill", None),
+        ("redis-hold", "none", "none"),
+        ("redis-hold", "redis-kill", "none"),
+        ("redis-hold", "redis-kill", "aof-everysec"),
+    ]
+    for cell in document["cells"]:
+        check_cell(cell)
+
+
+def check_cell(cell: dict[str, Any]) -> None:
+    """Assert that a cell has what the contract promises."""
+    assert cell["runs"] == 2
+    assert cell["seeds"] == [1_000_003, 1_000_004]
+    assert list(cell["verdicts"]) == list(INVARIANTS)
+    for verdict in cell["verdicts"].values():
+        assert verdict["status"] in {"holds", "violated", "inconclusive"}
+        assert verdict["runs"] == 2
+        assert (verdict["status"] == "violated") == (verdict["violated_runs"] > 0)
+        assert (verdict["replay"] is not None) == (verdict["status"] == "violated")
+        assert verdict["status"] != "holds" or verdict["examined"] > 0
+    for name in (
+        "overbooked_tickets",
+        "broken_promises",
+        "leaked_tickets",
+        "sold_tickets",
+        "hold_latency_ms_p99",
+        "db_statements_per_buyer",
+    ):
+        low, high = cell["metrics"][name]["ci95"]
+        assert low <= cell["metrics"][name]["mean"] <= high
+
+
+def test_every_replay_command_reproduces_its_run(holdfast: Command) -> None:
+    """Each command that a report prints is run: the trace hash is the stored one."""
+    document = json.loads(holdfast("compare", *LOSING, "--format", "json").stdout)
+    commands = {
+        verdict["replay"]
+        for cell in document["cells"]
+        for verdict in cell["verdicts"].values()
+        if verdict["replay"]
+    } | {story["replay"] for story in document["stories"]}
+    assert len(commands) >= 2
+    for command in sorted(commands):
+        program, *words = shlex.split(command)
+        assert program == "holdfast"
+        done = holdfast(*words)
+        assert done.returncode == 0, done.stderr
+        assert "reproduced exactly: trace hash" in done.stdout
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(holdfast: Command) -> None:
+    """One process or three: byte for byte the same document, trace hashes included."""
+    one, three = (
+        holdfast("compare", *LOSING, "--format", "json", "--jobs", jobs) for jobs in ("1", "3")
+    )
+    assert one.stdout == three.stdout
+    assert one.stdout
+
+
+def test_another_hash_seed_changes_nothing_and_another_seed_does(holdfast: Command) -> None:
+    """Determinism is of the code, not of one lucky process."""
+    words = ("compare", "small", "--strategies", "redis-hold", "--runs", "2", "--format", "json")
+    first, second = (holdfast(*words, "--jobs", "1", PYTHONHASHSEED=s) for s in ("1", "2"))
+    other = holdfast(*words, "--jobs", "1", "--seed", "2")
+    assert first.stdout == second.stdout
+    hashes = [
+        tuple(tuple(cell["trace_hashes"]) for cell in json.loads(run.stdout)["cells"])
+        for run in (first, other)
+    ]
+    assert not set(hashes[0]) & set(hashes[1])
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_piped_text_is_plain_and_fits(holdfast: Command, columns: str) -> None:
+    """No escape codes, no line wider than asked for, except commands that must stay whole."""
+    done = holdfast("compare", *LOSING, COLUMNS=columns)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert "VIOLATED by redis-hold under redis-kill" in done.stdout
+    for line in done.stdout.splitlines():
+        assert len(line) <= int(columns) or line.startswith("  holdfast replay "), line
+
+
+def test_required_invariants_set_the_exit_status(holdfast: Command) -> None:
+    """0 when it holds, 1 when it is violated, 3 when nothing could be told."""
+    words = ("compare", *LOSING, "--faults", "redis-kill", "--persistence", "none", "--require")
+    assert holdfast(*words, "no-leak").returncode == 0
+    assert holdfast(*words, "hold-honoured").returncode == 1
+    assert holdfast(*words, "hold-honoured", "--require", "seat-sold-once").returncode == 1
+    assert holdfast(*words, "seat-sold-once").returncode == 3
+
+
+def test_each_finished_run_is_on_disk(holdfast: Command, tmp_path: Path) -> None:
+    """results.jsonl has a header and a line a run; only histories that are referred to stay."""
+    document = json.loads(holdfast("compare", *LOSING, "--format", "json", "--out", "there").stdout)
+    lines = (tmp_path / "there" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    header, *runs = map(json.loads, lines)
+    assert (header["kind"], header["runs"], len(runs)) == ("results", 2, 10)
+    named = {
+        shlex.split(verdict["replay"])[-1]
+        for cell in document["cells"]
+        for verdict in cell["verdicts"].values()
+        if verdict["replay"]
+    }
+    kept = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("there/histories/*")}
+    assert kept == named
+
+
+def test_a_budget_cuts_runs_and_says_so(holdfast: Command) -> None:
+    """A cell that got fewer runs says how many; what never ran is inconclusive."""
+    words = ("compare", "small", "--strategies", "db-cart", "--runs", "1000", "--jobs", "1")
+    done = holdfast(*words, "--budget", "0.5", "--format", "json")
+    assert done.returncode == 0
+    document = json.loads(done.stdout)
+    assert (document["complete"], document["runs"]) == (False, 1000)
+    assert document["cut_short"] == "the budget of 0.5 s is spent"
+    runs = [cell["runs"] for cell in document["cells"]]
+    assert min(runs) > 0
+    assert max(runs) - min(runs) <= 1, "cut short, but balanced"
+    assert max(runs) < 1000
+    told = holdfast(*words, "--budget", "0.5").stdout
+    assert "PARTIAL: the budget of 0.5 s is spent" in told
+
+
+def test_options_of_a_strategy_are_in_its_cell(holdfast: Command) -> None:
+    """Two variants of a strategy are two rows, told apart by their options."""
+    done = holdfast(
+        "compare", "small", "--strategies", "db-cart,db-cart:give_back=split", "--faults", "none",
+        "--runs", "1", "--format", "json",
+    )  # fmt: skip
+    assert [(c["strategy"], c["options"]) for c in json.loads(done.stdout)["cells"]] == [
+        ("db-cart", {}),
+        ("db-cart", {"give_back": "split"}),
+    ]
+
+
+def test_python_gets_the_same_result(tmp_path: Path) -> None:
+    """A researcher's `compare(...)` is the command without its printing."""
+    result = compare(
+        "small", strategies=["redis-hold"], faults=["redis-kill"], persistence=["none"], runs=2,
+        jobs=1, out=tmp_path, overrides={"buyers": "8"},
+    )  # fmt: skip
+    (cell,) = result.cells
+    assert cell.verdicts["hold-honoured"].violated_runs == 2
+    assert result.experiment.scenario.arrivals.buyers == 8
+    assert compare_as_dict(result)["cells"][0]["verdicts"]["hold-honoured"]["replay"]
+    with pytest.raises(WrongCommand, match="overrides"):
+        compare(result.experiment.scenario, overrides={"buyers": "3"}, out=tmp_path)
+
+
+def test_a_crash_of_the_code_under_test_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that breaks is reported and inconclusive; the others count."""
+    simulate = holdfast.judged.simulate
+
+    def break_the_second(spec: RunSpec) -> RunResult:
+        if spec.seed == 1_000_004:
+            raise KeyError("a defect")
+        return simulate(spec)
+
+    monkeypatch.setattr(holdfast.judged, "simulate", break_the_second)
+    result = compare("small", strategies=["db-cart"], faults=["none"], runs=3, jobs=1, out=tmp_path)
+    (cell,) = result.cells
+    assert [run.run for run in cell.crashes] == [1]
+    assert "KeyError: 'a defect'" in cell.crashes[0].crash
+    assert cell.verdicts["no-overbooking"].inconclusive_runs == 1
+    assert compare_as_dict(result)["cells"][0]["crashed_runs"] == 1

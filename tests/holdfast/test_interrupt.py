@@ -1,0 +1,91 @@
+"""Ctrl-C, a time limit's SIGTERM and a killed parent: results stay, processes do not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.holdfast.made_up import clean_environment
+
+LONG = ("compare", "small", "--runs", "100000", "--jobs", "2", "--strategies", "db-cart,redis-hold")
+PATIENCE_S = 60.0
+
+
+def wait_until(true: Callable[[], bool], what: str) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s for {what}"
+        time.sleep(0.05)
+
+
+def alive(group: int) -> bool:
+    """Say whether any process of the group is left (zombies of init do not count)."""
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, owner = status.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue  # it ended while we looked
+        if int(owner) == group and state != "Z":
+            return True
+    return False
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A long comparison in a process group of its own, as in a terminal, after some runs."""
+    command = subprocess.Popen(  # noqa: S603 - this interpreter, fixed words
+        [sys.executable, "-m", "holdfast", *LONG],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        results = tmp_path / "holdfast-out" / "results.jsonl"
+        wait_until(
+            lambda: results.exists() and len(results.read_bytes().splitlines()) > 6, "some runs"
+        )
+        yield command
+    finally:
+        if alive(command.pid):
+            os.killpg(command.pid, signal.SIGKILL)
+        command.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_what_was_finished_is_printed_and_kept(
+    running: subprocess.Popen[str], tmp_path: Path, how: signal.Signals
+) -> None:
+    """The table is marked partial, the status is 130, every line on disk is whole."""
+    if how is signal.SIGINT:
+        os.killpg(running.pid, how)  # a terminal sends it to the whole group
+    else:
+        running.send_signal(how)
+    out, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 130
+    assert "PARTIAL: interrupted" in out
+    assert (
+        errors.strip() == "holdfast: interrupted; finished runs are in holdfast-out/results.jsonl"
+    )
+    wait_until(lambda: not alive(running.pid), "every process to end")
+    lines = (tmp_path / "holdfast-out" / "results.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert all(record["verdicts"] for record in records[1:])
+    assert f"{len(records) - 1} of 500000 runs" in out.replace("\n", " ")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
+def test_workers_end_with_a_killed_parent(running: subprocess.Popen[str]) -> None:
+    """A parent that cannot clean up (SIGKILL) takes its workers along all the same."""
+    running.kill()
+    wait_until(lambda: not alive(running.pid), "every process to end")
