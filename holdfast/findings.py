@@ -71,10 +71,11 @@ def _place(name: str, cell: CellResult) -> str:
     if mean is not None:
         facts.append(f"{mean.mean:.1f} {unit}")
     over = cell.over_no_fault.get(metric)
-    if name == "no-overbooking" and over is not None and over.ci95 is not None and over.mean:
+    if name == "no-overbooking" and over is not None and over.ci95 is not None:
         low, high = over.ci95
-        facts.append(f"{over.mean:+.1f} [{low:.1f}, {high:.1f}] against no fault")
+        if low > 0 or high < 0:  # else the seeds alone may have made the difference
+            facts.append(f"{over.mean:+.1f} [{low:.1f}, {high:.1f}] against no fault")
     mode = cell.cell.persistence
     where = "with no fault" if cell.cell.fault == "none" else f"under {cell.cell.fault}"
-    where += f" and persistence {mode.value}" if mode and cell.cell.fault != "none" else ""
+    where += f"/{mode.value}" if mode and cell.cell.fault != "none" else ""
     return f"{where} ({'; '.join(facts)})"

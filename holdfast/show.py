@@ -100,10 +100,15 @@ def _operations(operations: Iterable[Operation]) -> Iterator[tuple[float, Text]]
 
 
 def _crossings(crossings: Iterable[Crossing]) -> Iterator[tuple[float, Text]]:
+    """One line a crossing, when it was over; `request` or `reply` says on which leg it failed."""
     for each in crossings:
-        outcome = "" if each.outcome == "ok" else f": {each.outcome}"
-        text = f"  {each.target} {each.leg} {each.label}".rstrip() + outcome
-        yield each.at_s, _line(each.at_s, each.actor, text, "dim")
+        if not each.label:
+            continue  # the end of an operation, or a fault: shown already
+        failed = "" if each.outcome in {"", "ok"} else f": {each.leg} {each.outcome}"
+        yield (
+            each.at_s,
+            _line(each.at_s, each.actor, f"  {each.target} {each.label}{failed}", "dim"),
+        )
 
 
 def _line(at_s: float, actor: str, text: str, style: str = "") -> Text:

@@ -28,7 +28,14 @@ class _Output(Console):
 
 def output() -> Console:
     """Return a console on standard output."""
-    return _Output(highlight=False, soft_wrap=False, emoji=False, markup=False)
+    plain = bool(os.environ.get("NO_COLOR"))
+    return _Output(
+        color_system=None if plain else "auto",
+        highlight=False,
+        soft_wrap=False,
+        emoji=False,
+        markup=False,
+    )
 
 
 @contextmanager

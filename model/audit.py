@@ -5,6 +5,7 @@ from sqlalchemy import Connection, select
 from model.history import Audit, OrderRow, PaymentRow, StockRow
 from model.servers import Cloud
 from reservation.payment_book import original_key
+from reservation.seat_setnx import seat_of
 from reservation.tables import events, order_items, orders
 
 
@@ -47,7 +48,7 @@ def _orders(connection: Connection) -> tuple[OrderRow, ...]:
     for item in connection.execute(select(order_items).order_by(order_items.c.id)):
         quantities[item.order_id] = quantities.get(item.order_id, 0) + item.quantity
         if item.seat_no is not None:
-            seats.setdefault(item.order_id, []).append(item.seat_no)
+            seats.setdefault(item.order_id, []).append(seat_of(item.seat_no))
     return tuple(
         OrderRow(
             order_id=row.id,

@@ -14,6 +14,7 @@ import simpy
 
 from model.history import History, Operation, Outcome
 from model.kernel import EPOCH_S, Kernel, Request, ServerDied
+from model.link import Pace
 from model.scenario import Buyers, Scenario
 from model.servers import Cloud, Server
 from model.streams import stream
@@ -67,7 +68,7 @@ class Counter:
         self,
         operation: Operation,
         kind: str,
-        draw: Random,
+        pace: Pace,
         server: Server | None,
         call: Callable[[Strategy], Any],
     ) -> Generator[simpy.Event, Any, Any]:
@@ -81,10 +82,9 @@ class Counter:
 
         answer = None
         try:
-            if server is None:
-                raise NotApplied("no application server is up")
-            request = Request(self.kernel, operation.actor, kind, operation.kind, server, draw)
-            answer = yield from self.cloud.serve(request, call)
+            answer = yield from self.cloud.serve(
+                Request(self.kernel, operation.actor, kind, operation.kind, server, pace), call
+            )
             operation.outcome = Outcome.OK
         except Refused as refusal:
             operation.outcome = Outcome.REFUSED
@@ -122,7 +122,7 @@ class Crowd:
         draw = stream(self.seed, "buyer", number)
         quantities = self.scenario.trace_quantities
         wish = Intentions.of(self.settings, draw, quantities[number] if quantities else None)
-        travel = stream(self.seed, "travel", number)
+        travel = Pace(self.seed, "travel", number)
         if not waited:
             yield self.env.timeout(wish.think_s)
         hold = yield from self._get_hold(number, wish, travel)
@@ -141,7 +141,7 @@ class Crowd:
         yield from self._pay(number, hold, travel)
 
     def _get_hold(
-        self, number: int, wish: Intentions, travel: Random
+        self, number: int, wish: Intentions, travel: Pace
     ) -> Generator[simpy.Event, Any, Hold | None]:
         retry: Random | None = None
         for attempt in range(1, self.settings.max_attempts + 1):
@@ -167,15 +167,13 @@ class Crowd:
             yield self.env.timeout(retry.uniform(*self.settings.retry_delay_s))
         return None
 
-    def _release(
-        self, number: int, hold: Hold, travel: Random
-    ) -> Generator[simpy.Event, Any, None]:
+    def _release(self, number: int, hold: Hold, travel: Pace) -> Generator[simpy.Event, Any, None]:
         def operation() -> Operation:
             return self._operation(number, "release", hold)
 
         yield from self._insist(number, travel, operation, lambda s: s.release(hold))
 
-    def _pay(self, number: int, hold: Hold, travel: Random) -> Generator[simpy.Event, Any, None]:
+    def _pay(self, number: int, hold: Hold, travel: Pace) -> Generator[simpy.Event, Any, None]:
         key = f"pay-{hold.hold_id}"
         price = self.scenario.sale.price_cents
         request = CheckoutRequest(
@@ -197,7 +195,7 @@ class Crowd:
     def _insist(
         self,
         number: int,
-        travel: Random,
+        travel: Pace,
         new_operation: Callable[[], Operation],
         call: Callable[[Strategy], Any],
     ) -> Generator[simpy.Event, Any, Any]:

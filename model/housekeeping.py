@@ -8,6 +8,7 @@ import simpy
 from model.buyers import Counter
 from model.history import Operation, Outcome
 from model.injector import Injector
+from model.link import Pace
 from model.servers import Server
 
 TASK_RETRY_S = 5.0
@@ -33,7 +34,7 @@ class Housekeeping:
     def _sweeper(self, server: Server) -> Generator[simpy.Event, Any, None]:
         period_s = self.cloud.spec.scenario.sweeper.period_s
         actor = f"sweeper-{server.name}"
-        travel = self.cloud.draw("travel", actor)
+        travel = Pace(self.cloud.spec.seed, "travel", actor)
         jitter = self.cloud.draw("cron", actor)
         pass_number = 0
         while True:
@@ -58,7 +59,7 @@ class Housekeeping:
     def _task(self, number: int, name: str, argument: str) -> Generator[simpy.Event, Any, None]:
         """At least once: a task whose worker failed is tried again."""
         actor = f"task-{number}"
-        travel = self.cloud.draw("travel", actor)
+        travel = Pace(self.cloud.spec.seed, "travel", actor)
         for attempt in range(TASK_RETRIES):
             while self.injector.sweepers_stopped:
                 yield self.env.timeout(TASK_RETRY_S)

@@ -12,7 +12,6 @@ import hashlib
 import marshal
 from collections import deque
 from collections.abc import Callable
-from random import Random
 from typing import Any, Protocol
 
 import simpy
@@ -85,24 +84,24 @@ class Request:
         "_done",
         "_job",
         "actor",
-        "draw",
         "dying",
         "ended",
         "kernel",
         "kind",
         "operation",
+        "pace",
         "server",
     )
 
     def __init__(
-        self, kernel: "Kernel", actor: str, kind: str, operation: str, server: Any, draw: Random
+        self, kernel: "Kernel", actor: str, kind: str, operation: str, server: Any, pace: Any
     ) -> None:
         self.kernel = kernel
         self.actor = actor
         self.kind = kind  # buyer | sweeper
         self.operation = operation  # hold | release | checkout | sweep | task
         self.server = server
-        self.draw = draw  # this actor's own generator for travel times
+        self.pace = pace  # this actor's own `model.link.Pace`
         self.dying = False
         self.ended: tuple[Any, BaseException | None] | None = None
         self._done: simpy.Event | None = None
@@ -129,7 +128,7 @@ class Request:
         return self._done
 
     def kill(self) -> None:
-        """The server died: raise `ServerDied` where the request waits (the caller, if it runs now)."""
+        """The server died: raise `ServerDied` where the request waits (its caller, if it runs)."""
         if self.dying or self.ended is not None:
             return
         self.dying = True

@@ -1,9 +1,9 @@
 """Lua on the simulated Redis, without paying for the same script again at each call.
 
 fakeredis compiles a script, lists Lua's globals for each `redis.call` and runs a full garbage
-collection, every time. Here a script is compiled once, the globals are checked once at its end, and
-Lua collects its garbage when it wants to. What a script may do, and what it answers, is fakeredis's;
-`tests/model/test_redis_scripts.py` holds the two against each other.
+collection, every time. Here a script is compiled once, the globals are checked once at its end,
+and Lua collects its garbage when it wants to. What a script may do, and what it answers, is
+fakeredis's; `tests/model/test_redis_scripts.py` holds the two against each other.
 """
 
 from typing import Any

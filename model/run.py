@@ -4,7 +4,6 @@ from collections.abc import Generator
 from typing import Any
 
 import simpy
-from reservation.catalogue import find, resolve_options
 from sqlalchemy import insert
 
 from model.arrivals import arrival_times, waits_at_the_door
@@ -20,6 +19,7 @@ from model.servers import Cloud
 from model.spec import RunResult, RunSpec
 from model.spec_codec import spec_to_meta
 from reservation.api import AdmissionKind
+from reservation.catalogue import find, resolve_options
 from reservation.tables import events, metadata, seats
 
 SLACK_S = 60.0

@@ -184,10 +184,12 @@ class Cloud:
         """Run one call on a worker of the request's server; returns and raises what it does.
 
         Raises:
-            NotApplied: the server died before a worker was free.
+            NotApplied: there is no server, or it died before a worker was free.
             ServerDied: the server died with the call in it.
         """
-        server = request.server
+        server: Server | None = request.server
+        if server is None:
+            raise NotApplied("no application server is up")
         workers = server.workers
         if not workers.take() and not (yield workers.join()):
             raise NotApplied("the application server died before it began")

@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 from model.kernel import Kernel, Places
 from model.link import LinkCut, ReplyLost, TravelTime
 from model.sqlite_dialect import FOR_UPDATE, REMEDY
-from model.sqlite_server import LockTimeout, Session, SimulatedSQLite, classify
+from model.sqlite_server import LockTimeout, Session, SimulatedSQLite, classified, classify
 
 
 class Disconnected(sqlite3.OperationalError):
@@ -31,13 +31,13 @@ class SimulatedDBConnection:
     """What SQLAlchemy takes for a `sqlite3.Connection`."""
 
     def __init__(self, server: SimulatedSQLite) -> None:
-        self._server = server
+        self.server = server
         self.autocommit = False
         self.isolation_level: str | None = ""
         self.session = self._connect()
 
     def _connect(self) -> Session:
-        server = self._server
+        server = self.server
         try:
             leg_s = server.link.request("CONNECT", server.statement_travel)
             if not server.alive:
@@ -46,10 +46,6 @@ class SimulatedDBConnection:
         except (LinkCut, ReplyLost) as error:
             raise Disconnected("connection to server failed: timeout expired") from error
         return server.open_session()
-
-    def create_function(self, *args: Any, **kwargs: Any) -> None:
-        """Register an SQL function (SQLAlchemy adds regexp and floor)."""
-        self.session.raw.create_function(*args, **kwargs)
 
     def cursor(self, *_args: Any) -> "SimulatedCursor":
         """A cursor."""
@@ -62,16 +58,16 @@ class SimulatedDBConnection:
     def commit(self) -> None:
         """End the transaction; the effect happens between the two legs."""
         if self.session.in_transaction or self.session.ended:
-            self._finish("COMMIT", self._server.commit_travel)
+            self._finish("COMMIT", self.server.commit_travel)
 
     def rollback(self) -> None:
         """Undo the transaction; on a broken connection the server did it already."""
         if self.session.in_transaction and not self.session.ended:
-            request = self._server.kernel.current
+            request = self.server.kernel.current
             if request is not None and request.dying:
                 self.session.end()
                 return
-            self._finish("ROLLBACK", self._server.statement_travel)
+            self._finish("ROLLBACK", self.server.statement_travel)
 
     def close(self) -> None:
         """Leave the server."""
@@ -80,7 +76,7 @@ class SimulatedDBConnection:
     def cross(self, label: str, travel: TravelTime) -> float:
         """The request leg of one crossing, up to the instant of the effect; returns its length."""
         try:
-            leg_s = self._server.link.request(label, travel)
+            leg_s = self.server.link.request(label, travel)
         except LinkCut as error:
             self.session.end()
             raise Disconnected(
@@ -93,7 +89,7 @@ class SimulatedDBConnection:
     def reply(self, label: str, leg_s: float) -> None:
         """The reply leg: the effect has happened, and its caller may not learn of it."""
         try:
-            self._server.link.reply(label, leg_s)
+            self.server.link.reply(label, leg_s)
         except ReplyLost as error:
             self.session.end()
             raise Disconnected("server closed the connection unexpectedly") from error
@@ -129,8 +125,9 @@ class SimulatedCursor:
 
     def _cross(self, sql: str, parameters: Any, *, many: bool) -> "SimulatedCursor":
         connection = self.connection
-        server = connection._server
-        label, locks = classify(sql, _is_locking)
+        server = connection.server
+        known = classified.get(sql)
+        label, locks = classify(sql, _is_locking) if known is None else known
         server.statements += 1
         leg_s = connection.cross(label, server.statement_travel)
         session = connection.session
@@ -139,13 +136,35 @@ class SimulatedCursor:
                 "current transaction is aborted, commands ignored until end of transaction block"
             )
         session.in_transaction = True
-        if locks:
+        if locks and not session.writing:
             self._take_lock(session)
-        self._apply(session, sql, parameters, many=many)
+        try:
+            raw = server.raw_for(session)
+            cursor = raw.executemany(sql, parameters) if many else raw.execute(sql, parameters)
+            self.description = cursor.description
+            self._rows = cursor.fetchall() if self.description is not None else []
+        except sqlite3.Error as error:
+            self._abort(session, error)
+            raise
+        self._next = 0
+        self.rowcount = cursor.rowcount
+        self.lastrowid = cursor.lastrowid
+        if sql.startswith("ROLLBACK TO"):
+            session.aborted = False
         if connection.autocommit:
             session.finish("COMMIT")
         connection.reply(label, leg_s)
         return self
+
+    def _abort(self, session: Session, error: sqlite3.Error) -> None:
+        """A statement failed: its transaction is over, as in PostgreSQL."""
+        session.aborted = True
+        if "no such function: pg_" in str(error):
+            raise StatementRefused(
+                f"the simulated SQLite has no PostgreSQL locks ({error}); {REMEDY}"
+            ) from error
+        if self.connection.autocommit:
+            session.finish("ROLLBACK")
 
     def _take_lock(self, session: Session) -> None:
         try:
@@ -155,28 +174,6 @@ class SimulatedCursor:
             raise sqlite3.OperationalError("canceling statement due to lock timeout") from None
         if session.ended:
             raise Disconnected("server closed the connection unexpectedly")
-
-    def _apply(self, session: Session, sql: str, parameters: Any, *, many: bool) -> None:
-        """The effect, at one instant."""
-        try:
-            raw = session.raw
-            cursor = raw.executemany(sql, parameters) if many else raw.execute(sql, parameters)
-            self._rows = cursor.fetchall() if cursor.description is not None else []
-        except sqlite3.Error as error:
-            session.aborted = True
-            if "no such function: pg_" in str(error):
-                raise StatementRefused(
-                    f"the simulated SQLite has no PostgreSQL locks ({error}); {REMEDY}"
-                ) from error
-            if self.connection.autocommit:
-                session.finish("ROLLBACK")
-            raise
-        if sql.startswith("ROLLBACK TO"):
-            session.aborted = False
-        self._next = 0
-        self.description = cursor.description
-        self.rowcount = cursor.rowcount
-        self.lastrowid = cursor.lastrowid
 
     def fetchone(self) -> Any:
         """The next row, or None."""

@@ -52,17 +52,32 @@ class SimulatedSQLite:
         self.write_lock = Places(kernel.env, 1)
         self._sessions: dict[int, Session] = {}
         self._next_session = 0
+        self.writer: Session | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
-        self._path = str(Path(self._folder.name) / "shop.db")
+        self._main = self._connect()
+        self._reader = self._connect()
 
-    def open_session(self) -> "Session":
-        """A new session, without crossing anything (see `model.sqlite_client` for that)."""
-        raw = sqlite3.connect(self._path, isolation_level=None, timeout=0, cached_statements=256)
+    def _connect(self) -> sqlite3.Connection:
+        path = Path(self._folder.name) / "shop.db"
+        raw = sqlite3.connect(path, isolation_level=None, timeout=0, cached_statements=256)
         raw.execute("PRAGMA journal_mode=WAL")
         raw.execute("PRAGMA synchronous=OFF")
         raw.create_function("julianday", 1, self._julianday)
+        return raw
+
+    def raw_for(self, session: "Session") -> sqlite3.Connection:
+        """The SQLite connection a session's next statement runs on.
+
+        There is one write transaction at most, so two connections serve any number of sessions:
+        the writer has the main one for itself, and meanwhile the others read on the second, which
+        sees commits only. (One each would read every page again after another one's commit.)
+        """
+        return self._main if self.writer in {None, session} else self._reader
+
+    def open_session(self) -> "Session":
+        """A new session, without crossing anything (see `model.sqlite_client` for that)."""
         self._next_session += 1
-        session = Session(self, raw, self._next_session)
+        session = Session(self, self._next_session)
         self._sessions[session.number] = session
         return session
 
@@ -85,6 +100,8 @@ class SimulatedSQLite:
     def close(self) -> None:
         """Remove the files."""
         self.stop()
+        self._main.close()
+        self._reader.close()
         self._folder.cleanup()
 
     def _julianday(self, when: str) -> float:
@@ -101,14 +118,13 @@ class LockTimeout(Exception):
 class Session:
     """The server's end of one connection: a transaction at most, and perhaps the write lock."""
 
-    def __init__(self, server: SimulatedSQLite, raw: sqlite3.Connection, number: int) -> None:
+    def __init__(self, server: SimulatedSQLite, number: int) -> None:
         self.server = server
-        self.raw = raw
         self.number = number
         self.in_transaction = False
         self.aborted = False
         self.ended = False
-        self._writing = False
+        self.writing = False
         self._locked = False
 
     def begin_write(self) -> None:
@@ -117,7 +133,7 @@ class Session:
         Raises:
             LockTimeout: the lock was not free within the server's lock timeout.
         """
-        if self._writing:
+        if self.writing:
             return
         kernel, server = self.server.kernel, self.server
         if kernel.current is not None:
@@ -130,13 +146,14 @@ class Session:
                 server.write_lock.free()
                 return
             self._locked = True
-        self._writing = True
-        self.raw.execute("BEGIN IMMEDIATE")
+        server.raw_for(self).execute("BEGIN IMMEDIATE")
+        self.writing = True
+        server.writer = self
 
     def finish(self, verb: str) -> None:
         """COMMIT or ROLLBACK now, and free the lock. An aborted transaction only rolls back."""
-        if self._writing:
-            self.raw.execute("ROLLBACK" if self.aborted else verb)
+        if self.writing:
+            self.server.raw_for(self).execute("ROLLBACK" if self.aborted else verb)
             self._free()
         self.in_transaction = False
         self.aborted = False
@@ -146,16 +163,16 @@ class Session:
         if self.ended:
             return
         self.ended = True
-        if self._writing:
+        if self.writing:
             with contextlib.suppress(sqlite3.Error):
-                self.raw.execute("ROLLBACK")
+                self.server.raw_for(self).execute("ROLLBACK")
             self._free()
         self.in_transaction = False
-        self.raw.close()
         self.server.forget(self)
 
     def _free(self) -> None:
-        self._writing = False
+        self.writing = False
+        self.server.writer = None
         if self._locked:
             self._locked = False
             self.server.write_lock.free()
@@ -172,12 +189,12 @@ _SHAPES: tuple[tuple[str, re.Pattern[str], bool], ...] = (
         False,
     ),
 )
-_classified: dict[str, tuple[str, bool]] = {}
+classified: dict[str, tuple[str, bool]] = {}
 
 
 def classify(sql: str, is_locking: Callable[[str], bool]) -> tuple[str, bool]:
     """A statement's label for traces ("UPDATE carts") and whether it takes the write lock."""
-    known = _classified.get(sql)
+    known = classified.get(sql)
     if known is None:
         text = sql.lstrip()
         known = (
@@ -189,5 +206,5 @@ def classify(sql: str, is_locking: Callable[[str], bool]) -> tuple[str, bool]:
             if match:
                 known = (f"{verb} {match.group(1)}", writes or is_locking(sql))
                 break
-        _classified[sql] = known
+        classified[sql] = known
     return known

@@ -38,6 +38,15 @@ def stream(seed: int, *names: str | int) -> Random:
     return Random(_number(seed, names, 16))
 
 
+def seed_of(seed: int, *names: str | int) -> int:
+    """Return the 64-bit number that belongs to a path, to start a generator of one's own.
+
+    Raises:
+        ValueError: as for `stream`.
+    """
+    return _number(seed, names, 8)
+
+
 def fraction(seed: int, *names: str | int) -> float:
     """Return the one number in [0, 1) that belongs to a path.
 

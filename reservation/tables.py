@@ -63,6 +63,7 @@ orders = Table(
     Column("quantity", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("idempotency_key", name="uq_orders_idempotency_key"),
+    Index("ix_orders_hold_id", "hold_id"),
 )
 
 order_items = Table(

@@ -1,6 +1,7 @@
 """The command's manners: lists, versions, one message for each mistake, no traceback."""
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
@@ -138,6 +139,27 @@ def test_help_does_not_wait_for_heavy_libraries() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal (Unix)")
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colour_is_for_terminals(variables: dict[str, str], *, coloured: bool) -> None:
+    """A terminal gets colour, unless NO_COLOR is set; a pipe never does (see test_compare)."""
+    import pty
+
+    here, there = pty.openpty()
+    history = Path(__file__).parents[1] / "histories" / "bad-held-twice.jsonl"
+    subprocess.run(  # noqa: S603 - this interpreter, fixed words
+        [sys.executable, "-m", "holdfast", "judge", str(history)],
+        stdout=there,
+        env=clean_environment() | {"TERM": "xterm"} | variables,
+        check=True,
+    )
+    os.close(there)
+    shown = os.read(here, 100_000)
+    os.close(here)
+    assert b"VIOLATED" in shown
+    assert (b"\x1b[" in shown) == coloured
 
 
 def test_a_reader_that_leaves_changes_nothing(tmp_path: Path) -> None:

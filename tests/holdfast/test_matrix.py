@@ -113,8 +113,7 @@ def test_each_strategy_is_summed_up_in_a_sentence(judged: MakeRun, results: Make
         )
     )
     assert said[0].startswith(
-        "redis-hold overbooks under redis-kill and persistence none (4/4 runs; 12.5 tickets a run; "
-        "+12.5 ["
+        "redis-hold overbooks under redis-kill/none (4/4 runs; 12.5 tickets a run; +12.5 ["
     )
     assert said[1] == (
         "db-cart, db-derived: no violation seen; 4 runs a cell leave room for 52.7 % of runs "

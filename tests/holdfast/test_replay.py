@@ -37,9 +37,9 @@ def edit(path: Path, line: int, **changes: Any) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def test_a_run_is_shown_operation_by_operation(holdfast: Command, stored: Path) -> None:
+def test_a_run_is_shown_operation_by_operation(inside: Command, stored: Path) -> None:
     """Who asked for what, when, and how it ended; the fault in its place; the verdicts."""
-    done = holdfast("replay", str(stored))
+    done = inside("replay", str(stored))
     assert (done.returncode, done.stderr) == (0, "")
     assert "reproduced exactly: trace hash" in done.stdout
     assert "hold-honoured    VIOLATED" in done.stdout
@@ -52,28 +52,32 @@ def test_a_run_is_shown_operation_by_operation(holdfast: Command, stored: Path) 
     assert any("pay for" in line and "refused: HoldExpired" in line for line in lines)
 
 
-def test_what_is_shown_can_be_narrowed(holdfast: Command, stored: Path) -> None:
+def test_what_is_shown_can_be_narrowed(inside: Command, stored: Path) -> None:
     """Some buyers only, so many lines only; the verdicts stay those of the whole run."""
-    whole = holdfast("replay", str(stored)).stdout
-    two = holdfast("replay", str(stored), "--only-buyers", "1,2").stdout
+    whole = inside("replay", str(stored)).stdout
+    two = inside("replay", str(stored), "--only-buyers", "1,2").stdout
     assert "buyer-1 " in two
     assert "buyer-2 " in two
     assert "buyer-3 " in whole
     assert "buyer-3 " not in two.split("\n\n")[1]
     assert whole.split("\n\n")[-1] == two.split("\n\n")[-1]
-    short = holdfast("replay", str(stored), "--limit", "4").stdout.split("\n\n")[1]
+    short = inside("replay", str(stored), "--limit", "4").stdout.split("\n\n")[1]
     assert len(short.splitlines()) == 5
     assert "more lines (--limit 4)" in short
 
 
-def test_every_crossing_can_be_shown(holdfast: Command, stored: Path) -> None:
-    """The boundary's requests and replies stand between the operations."""
-    shown = holdfast("replay", str(stored), "--crossings").stdout
-    assert "redis request" in shown
-    assert "database reply" in shown
+def test_every_crossing_can_be_shown(inside: Command, stored: Path) -> None:
+    """What crossed the boundary stands below the operation it belongs to."""
+    shown = inside("replay", str(stored), "--crossings", "--only-buyers", "1").stdout.split("\n\n")[
+        1
+    ]
+    assert "buyer-1           database SELECT events" in shown
+    assert "buyer-1           redis EVAL" in shown
+    plain = inside("replay", str(stored), "--only-buyers", "1").stdout.split("\n\n")[1]
+    assert set(plain.splitlines()) < set(shown.splitlines())
 
 
-def test_a_history_that_went_another_way_is_told(holdfast: Command, stored: Path) -> None:
+def test_a_history_that_went_another_way_is_told(inside: Command, stored: Path) -> None:
     """The first operation that differs is named, and the exit status is 3."""
     lines = stored.read_text(encoding="utf-8").splitlines()
     number, found = next(
@@ -83,7 +87,7 @@ def test_a_history_that_went_another_way_is_told(holdfast: Command, stored: Path
     )
     edit(stored, number, quantity=found.get("quantity", 0) + 1)
     edit_meta(stored, trace_hash="0" * 32)
-    done = holdfast("replay", str(stored))
+    done = inside("replay", str(stored))
     assert done.returncode == 3
     assert f"diverged at operation {found['op_id']}: stored {found['actor']} hold" in done.stderr
     assert "NOT REPRODUCED" in done.stdout
@@ -96,27 +100,27 @@ def edit_meta(path: Path, **changes: Any) -> None:
 
 
 def test_an_edited_operation_is_noticed_though_the_hash_is_right(
-    holdfast: Command, stored: Path
+    inside: Command, stored: Path
 ) -> None:
     """The trace hash says the run is the same, so the file must be: it is compared too."""
     lines = stored.read_text(encoding="utf-8").splitlines()
     number = next(n for n, line in enumerate(lines) if json.loads(line).get("kind") == "hold")
     edit(stored, number, actor="somebody")
-    done = holdfast("replay", str(stored))
+    done = inside("replay", str(stored))
     assert done.returncode == 3
     assert "stored somebody hold" in done.stderr
 
 
-def test_a_damaged_history_is_reported_and_replayed(holdfast: Command, stored: Path) -> None:
+def test_a_damaged_history_is_reported_and_replayed(inside: Command, stored: Path) -> None:
     """A file cut in the middle of a line: its number is told, the rest compared and judged."""
     text = stored.read_bytes()
     stored.write_bytes(text[: int(len(text) * 0.6)])
     line = text[: int(len(text) * 0.6)].count(b"\n") + 1
-    done = holdfast("replay", str(stored))
+    done = inside("replay", str(stored))
     assert done.returncode == 0
     assert f"line {line}: is cut in the middle" in done.stderr
     assert "reproduced exactly" in done.stdout
-    judged = holdfast("judge", str(stored), "--require", "sale-goes-on")
+    judged = inside("judge", str(stored), "--require", "sale-goes-on")
     assert judged.returncode == 3
     assert f"line {line}: is cut in the middle" in judged.stderr
     assert "sale-goes-on" in judged.stdout
@@ -133,21 +137,21 @@ def test_a_damaged_history_is_reported_and_replayed(holdfast: Command, stored: P
     ],
 )
 def test_a_description_that_cannot_run_is_wrong_input(
-    holdfast: Command, stored: Path, changes: dict[str, Any], told: str
+    inside: Command, stored: Path, changes: dict[str, Any], told: str
 ) -> None:
     """A history that asks for what is not there ends with one message and status 2."""
     edit_meta(stored, **changes)
-    done = holdfast("replay", str(stored))
+    done = inside("replay", str(stored))
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_recorded_histories_are_judged_again(holdfast: Command) -> None:
+def test_recorded_histories_are_judged_again(inside: Command) -> None:
     """Stored histories need no run: good ones hold, bad ones are violated."""
     good, bad = HISTORIES / "good-sold-out.jsonl", HISTORIES / "bad-held-twice.jsonl"
-    assert holdfast("judge", str(good), "--require", "no-overbooking").returncode == 0
-    done = holdfast("judge", str(good), str(bad), "--format", "json", "--require", "no-overhold")
+    assert inside("judge", str(good), "--require", "no-overbooking").returncode == 0
+    done = inside("judge", str(good), str(bad), "--format", "json", "--require", "no-overhold")
     assert done.returncode == 1
     document = json.loads(done.stdout)
     assert document["command"] == "judge"

@@ -8,7 +8,7 @@ import simpy
 
 from chaos.faults import Target
 from model.kernel import Kernel, Places, Request
-from model.link import Link, TravelTime
+from model.link import Link, Pace, TravelTime
 from model.redis_client import make_client
 from model.redis_server import SimulatedRedis
 from model.spec import Persistence
@@ -95,7 +95,7 @@ class SmallWorld:
     def _request(self, at_s: float, name: str, call: Callable[[], Any]) -> Any:
         yield self.env.timeout(at_s - self.env.now)
         request = self.requests[name] = Request(
-            self.kernel, name, "buyer", "hold", self.server, Random(name)
+            self.kernel, name, "buyer", "hold", self.server, Pace(1, name)
         )
         request.start(lambda _nothing: call(), None)
         if request.ended is None:

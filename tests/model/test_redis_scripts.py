@@ -16,7 +16,11 @@ SCRIPTS: dict[str, tuple[str, list[str], list[Any]]] = {
     "status": ("return redis.status_reply('FINE')", [], []),
     "error reply": ("return redis.error_reply('MINE wrong')", [], []),
     "raised": ("error('broken')", [], []),
-    "command error": ("redis.call('SET', KEYS[1], 'x') return redis.call('INCR', KEYS[1])", ["k"], []),
+    "command error": (
+        "redis.call('SET', KEYS[1], 'x') return redis.call('INCR', KEYS[1])",
+        ["k"],
+        [],
+    ),
     "pcall": (
         "redis.call('SET', KEYS[1], 'x') local r = redis.pcall('INCR', KEYS[1]) return r['err'] ~= nil",
         ["k"],

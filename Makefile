@@ -1,0 +1,43 @@
+# Everything a fresh machine needs is Python 3.11 or newer and make.
+#   make demo   compare every strategy in the on-sale scenario (under a minute on two cores)
+#   make test   the tests          make lint   formatting, lint, types
+#   make bench  speed and memory   make clean  remove what these made
+# Another interpreter: make PYTHON=python3.12 test
+
+PYTHON ?= python3
+DEMO ?= compare on-sale --runs 10
+BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(BIN)/holdfast $(DEMO)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark || exit 1; done
+
+# Installed again only when pyproject.toml changes; an installation cut short leaves no stamp.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is too old (Python 3.11 or newer is needed): make PYTHON=python3.12 ..." >&2; \
+		exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist holdfast-out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
