@@ -27,7 +27,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 bench: $(INSTALLED)
-	for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in $(BENCHMARKS); do PYTHONPATH=. $(BIN)/python $$benchmark || exit 1; done
 
 # Installed again only when pyproject.toml changes; an installation cut short leaves no stamp.
 $(INSTALLED): pyproject.toml

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from holdfast import __version__
+from holdfast import __version__, interrupts
 from holdfast.options import (
     Budget,
     Crossings,
@@ -47,6 +47,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line."""
+    interrupts.listen()
     app()
 
 

@@ -1,19 +1,16 @@
 """What each command does once its options are read; returns the exit status."""
 
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import typer
 from rich.text import Text
 
-from holdfast import __version__
+from holdfast import __version__, interrupts
 from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
 from holdfast.comparison import INTERRUPTED, CompareResult, run_experiment
 from holdfast.errors import WRONG_INPUT, ExitStatus, HoldfastError, WrongCommand
@@ -56,6 +53,7 @@ class CompareChoices:
 def answer(command: Callable[[], ExitStatus]) -> NoReturn:
     """Run a command and end with its status; wrong input is one message, never a traceback."""
     try:
+        interrupts.check()
         status = command()
     except (HoldfastError, *WRONG_INPUT) as error:
         complain(str(error))
@@ -76,7 +74,7 @@ def run_compare(choices: CompareChoices) -> ExitStatus:
     check_required(choices.required)
     experiment = _experiment(choices)
     total = len(experiment.cells) * experiment.runs
-    with _terminations_as_interrupts(), progress_bar(f"{total} runs") as on_run:
+    with progress_bar(f"{total} runs") as on_run:
         result = run_experiment(
             experiment,
             out=choices.out,
@@ -134,20 +132,6 @@ def _crash_message(crash: str, where: str, times: int) -> str:
         f"{where}: {times} runs crashed and count as inconclusive (a defect of the code under test "
         f"or of Holdfast); the first: {crash.strip().splitlines()[-1]}"
     )
-
-
-@contextmanager
-def _terminations_as_interrupts() -> Iterator[None]:
-    """Let SIGTERM (a pipeline's time limit) end a comparison as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def run_replay(

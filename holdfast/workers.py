@@ -12,13 +12,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import BaseContext
-from multiprocessing.resource_tracker import ensure_running
 from types import TracebackType
 from typing import Self, TypeVar
 
+from holdfast import interrupts
 from holdfast.errors import WorkersLost
 
 T = TypeVar("T")
@@ -65,11 +64,13 @@ class Workers:
         if kind is None:
             self._pool.shutdown()
             return
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        # First the processes (in the middle of a long run, or still starting: they own nothing but
+        # themselves), then the pool, whose locks a starting process would miss with a traceback.
         for child in multiprocessing.active_children():
             if child.pid not in self._others:
-                child.kill()  # it may be in the middle of a long run; it owns nothing but itself
+                child.kill()
                 child.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def each(self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """Yield the function's answers as they come, taking tasks only as workers get free.
@@ -78,7 +79,10 @@ class Workers:
             WorkersLost: a worker process died.
         """
         if self._pool is None:
-            yield from map(function, tasks)
+            for task in tasks:
+                answer = function(task)
+                interrupts.check()  # the answer of a run that was interrupted is not one
+                yield answer
             return
         pending: set[Future[R]] = set()
         waiting = iter(tasks)
@@ -88,6 +92,7 @@ class Workers:
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                interrupts.check()
                 for future in done:
                     yield future.result()
         except BrokenProcessPool as error:
@@ -104,26 +109,8 @@ class Workers:
                 task = next(waiting)
             except StopIteration:
                 return
-            with _interrupts_held_back():
+            with interrupts.held_back():
                 pending.add(self._pool.submit(function, task))
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait until the body is done, and be blocked in every process started by it.
-
-    Without this, Ctrl-C pressed while a process starts makes that process print a traceback. The
-    resource tracker is started before, because starting it unblocks the signal (CPython 3.11).
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> BaseContext:

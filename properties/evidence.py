@@ -44,6 +44,18 @@ class HoldLife:
         """Who asked for it."""
         return (self.asks or self.checkouts or self.releases)[0].actor
 
+    def told_deadline_s(self, at_s: float) -> float:
+        """Return the deadline its owner believes in at `at_s`: the one in the latest answer.
+
+        A hold that was asked for again may have been extended, and the extension is a promise too.
+        """
+        told = [
+            (ended_s(op), op.op_id, op.expires_s)
+            for op in self.asks
+            if op.outcome is Outcome.OK and op.expires_s is not None and ended_s(op) <= at_s
+        ]
+        return max(told)[2] if told else self.deadline_s
+
     def story(self) -> list[Operation]:
         """List the operations that made, gave back or paid it."""
         asks = [self.granted] if self.granted else self.asks

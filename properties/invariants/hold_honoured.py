@@ -1,8 +1,9 @@
 """hold-honoured: an acknowledged hold, paid in time, becomes an order.
 
 Its breach is a *broken promise*. Paid in time means that the payment was captured before the
-earliest deadline the buyer was told, less the clocks' slack (`properties.evidence.clock_slack_s`).
-A checkout refused before its capture was in time if the refusal itself came before that deadline.
+deadline the buyer had last been told when asking for the checkout, less the clocks' slack
+(`properties.evidence.clock_slack_s`). A checkout refused before its capture was in time if the
+refusal itself came before that deadline.
 """
 
 from model.history import Operation, Outcome
@@ -65,7 +66,7 @@ def _refused_in_time(life: HoldLife, evidence: Evidence) -> Operation | None:
     last = given[-1]
     if last.reason not in BROKEN_BY or life.released_s < ended_s(last):
         return None
-    return last if _paid_s(last, evidence) < life.deadline_s - evidence.slack_s else None
+    return last if _in_time(last, life, evidence) else None
 
 
 def _kept_in_time(life: HoldLife, evidence: Evidence) -> bool:
@@ -74,7 +75,12 @@ def _kept_in_time(life: HoldLife, evidence: Evidence) -> bool:
     bought = [op for op in given if op.outcome is Outcome.OK]
     if not given and life.ordered:
         bought = [op for op in life.checkouts if op.outcome is Outcome.UNKNOWN]
-    return any(_paid_s(op, evidence) < life.deadline_s - evidence.slack_s for op in bought)
+    return any(_in_time(op, life, evidence) for op in bought)
+
+
+def _in_time(op: Operation, life: HoldLife, evidence: Evidence) -> bool:
+    deadline_s = life.told_deadline_s(op.invoked_s)
+    return _paid_s(op, evidence) < deadline_s - evidence.slack_s
 
 
 def _paid_s(op: Operation, evidence: Evidence) -> float:
@@ -86,9 +92,10 @@ def _broken_promise(life: HoldLife, refusal: Operation, evidence: Evidence) -> V
     granted = life.granted
     assert granted is not None  # only acknowledged holds are promises
     captured_s = evidence.captured_at.get(refusal.key)
+    deadline_s = life.told_deadline_s(refusal.invoked_s)
     paid = "tried to pay" if captured_s is None else f"paid at {captured_s:.1f} s"
     message = (
-        f"{life.actor} held {granted.quantity} tickets until {life.deadline_s:.1f} s, {paid} and "
+        f"{life.actor} held {granted.quantity} tickets until {deadline_s:.1f} s, {paid} and "
         f"was refused at {ended_s(refusal):.1f} s ({refusal.reason or 'no reason given'})"
     )
     if life.rows:

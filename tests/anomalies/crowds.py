@@ -52,7 +52,7 @@ class RefreshingAtTheReaper(Clinging):
     """Ask for the same hold again while the reaper, at 30 s, is between its two steps."""
 
     def refreshes_s(self, number: int) -> tuple[float, ...]:
-        """Spread over the second in which the reaper is at work."""
+        """Spread over the second in which the reaper is at work over a slow Redis."""
         return (30.0 + 0.04 * number,)
 
 

@@ -4,6 +4,7 @@ No kernel, no links, no journal, no history: stock fakeredis and stock pysqlite 
 the same pragmas. What a simulation costs above this is what Holdfast itself costs.
 """
 
+import contextlib
 import sqlite3
 import tempfile
 import time
@@ -64,7 +65,9 @@ def recorded_calls(spec: RunSpec, simulate: Callable[[RunSpec], Any]) -> list[Ca
     calls: list[Call] = []
     perform = Counter.perform
 
-    def recording(self: Counter, operation: Any, kind: str, draw: Any, server: Any, call: Call) -> Any:
+    def recording(
+        self: Counter, operation: Any, kind: str, draw: Any, server: Any, call: Call
+    ) -> Any:
         calls.append(call)
         return perform(self, operation, kind, draw, server, call)
 
@@ -84,10 +87,8 @@ def direct_seconds(spec: RunSpec, calls: list[Call]) -> float:
         strategy = _direct_strategy(spec, engine)
         started = time.perf_counter()
         for call in calls:
-            try:
+            with contextlib.suppress(ReservationError):
                 call(strategy)
-            except ReservationError:
-                pass
         seconds = time.perf_counter() - started
         engine.dispose()
     return seconds

@@ -22,7 +22,7 @@ SCRIPTS: dict[str, tuple[str, list[str], list[Any]]] = {
         [],
     ),
     "pcall": (
-        "redis.call('SET', KEYS[1], 'x') local r = redis.pcall('INCR', KEYS[1]) return r['err'] ~= nil",
+        "local r = redis.pcall('INCR', KEYS[1], 'too', 'many') return r['err'] ~= nil",
         ["k"],
         [],
     ),

@@ -91,7 +91,7 @@ def test_files_of_windows_are_read(tmp_path: Path) -> None:
         ("[arrivals]\nduration_s = -1.0", "arrivals.duration_s = -1.0: must be greater than 0"),
         ("[arrivals]\nduration_s = inf", "arrivals.duration_s = Infinity: must be a finite numb"),
         ("[arrivals]\nkind = 'flood'", "arrivals.kind = \"flood\": must be 'rush', 'steady' or"),
-        ("[arrivals]\nrush_s = 1801", "arrivals.rush_s = 1801.0: must be at most arrivals.duration"),
+        ("[arrivals]\nrush_s = 1801", "arrivals.rush_s = 1801.0: must be at most arrivals.dura"),
         ("[arrivals]\nkind = 'trace'", 'arrivals: kind = "trace" and the key `trace` (a CSV file)'),
         ("[arrivals]\ntrace = 'x.csv'", 'arrivals: kind = "trace" and the key `trace` (a CSV fil'),
         ("[buyers]\nabandon = 1.5", "buyers.abandon = 1.5: must be at most 1"),

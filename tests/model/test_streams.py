@@ -65,7 +65,7 @@ def test_fractions_are_spread_evenly() -> None:
 def test_other_processes_and_hash_seeds_agree(hash_seed: str) -> None:
     """Nothing of a stream comes from Python's randomised `hash()`."""
     code = "from model.streams import *; print(stream(1, 'é', 2).random(), fraction(1, 'é', 2))"
-    answer = subprocess.run(  # noqa: S603 - our own interpreter, our own code
+    answer = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
         capture_output=True,

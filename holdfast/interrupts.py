@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM: they end the command soon, and never by half.
+
+The handler raises KeyboardInterrupt where the code happens to be. That may be inside a callback
+from C or a library's `except:`, which swallow it and leave a run that is not to be trusted. So the
+request is also written down, and `check` raises it again where a run begins or ends.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_asked: list[int] = []
+
+
+def listen() -> None:
+    """Take both signals over, once, for the rest of this process; a library must not call this."""
+    for number in NUMBERS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and `&` want it
+            signal.signal(number, _interrupt)
+
+
+def check() -> None:
+    """Go on, unless the end was asked for.
+
+    Raises:
+        KeyboardInterrupt: it was, and perhaps swallowed on the way.
+    """
+    if _asked:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    _asked.append(number)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let both signals wait until the body is done; processes it starts never get Ctrl-C.
+
+    A pool cannot be left in the middle of starting a process. Blocking the signal is for the new
+    process, which inherits that and would else print a traceback; it does not keep the signal from
+    this one, where another thread (numpy has some) may take it. The resource tracker is started
+    before, because starting it unblocks the signal (CPython 3.11).
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+    from multiprocessing.resource_tracker import ensure_running  # `--help` need not wait for it
+
+    ensure_running()
+    came: list[int] = []
+    before = [signal.signal(number, lambda got, _: came.append(got)) for number in NUMBERS]
+    can_block = hasattr(signal, "pthread_sigmask")  # not on Windows
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) if can_block else set()
+    try:
+        yield
+    finally:
+        if can_block:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in zip(NUMBERS, before, strict=True):
+            signal.signal(number, handler)
+    for got in came:
+        signal.raise_signal(got)
