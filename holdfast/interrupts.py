@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM: they end the command soon, and never by half.
 
-The handler raises KeyboardInterrupt where the code happens to be. That may be inside a callback
-from C or a library's `except:`, which swallow it and leave a run that is not to be trusted. So the
-request is also written down, and `check` raises it again where a run begins or ends.
+A KeyboardInterrupt raised in the middle of a run may strike a callback from C or a library's
+`except:`, which swallow it and leave a run that is not to be trusted. So within `patiently` the
+request is only written down, and `check` raises it when the run is over; a second one does not wait.
 """
 
 import signal
@@ -13,6 +13,7 @@ from types import FrameType
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _asked: list[int] = []
+_patient: list[bool] = []
 
 
 def listen() -> None:
@@ -32,9 +33,20 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+@contextmanager
+def patiently() -> Iterator[None]:
+    """Finish the body (one run) before the first request is heard; call `check` after it."""
+    _patient.append(True)
+    try:
+        yield
+    finally:
+        _patient.pop()
+
+
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     _asked.append(number)
-    raise KeyboardInterrupt
+    if not _patient or len(_asked) > 1:
+        raise KeyboardInterrupt
 
 
 @contextmanager

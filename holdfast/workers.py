@@ -80,9 +80,10 @@ class Workers:
         """
         if self._pool is None:
             for task in tasks:
-                answer = function(task)
-                interrupts.check()  # the answer of a run that was interrupted is not one
+                with interrupts.patiently():
+                    answer = function(task)
                 yield answer
+                interrupts.check()
             return
         pending: set[Future[R]] = set()
         waiting = iter(tasks)
@@ -92,7 +93,6 @@ class Workers:
                 if not pending:
                     return
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                interrupts.check()
                 for future in done:
                     yield future.result()
         except BrokenProcessPool as error:

@@ -178,7 +178,7 @@ def test_a10_clock_skew_between_servers() -> None:
 
 
 def test_a10_the_application_clocks_step() -> None:
-    """The servers' clocks jump ten minutes: holds end early, unless the database's clock decides."""
+    """The servers' clocks jump ten minutes: holds end early, unless the database decides."""
     step = ClockStep(target=None, step_s=600.0)
     when = At(earliest_s=40.0, latest_s=40.0)
     plan = FaultPlan(
@@ -203,16 +203,14 @@ def test_a11_double_release() -> None:
             },
             hold={"ttl_s": 60.0},
         ),
-        faults=(
-            where("app-pause", "database request UPDATE carts", "release", duration_s=60.0),
-        ),
+        faults=(where("app-pause", "database request UPDATE carts", "release", duration_s=60.0),),
     )
     assert_caught(trial.run("db-cart", status_guard=False), "stock-conserved", at_least=4)
     assert_clean(trial.run("db-cart"), "stock-conserved", saw=["hold-released"])
 
 
 def test_a12_release_not_atomic() -> None:
-    """The server dies between ending the carts and returning their tickets: they never come back."""
+    """The server dies between ending carts and returning their tickets, which never come back."""
     trial = Trial(
         scenario=hostile(buyers=ABANDONED, hold={"ttl_s": 40.0}),
         faults=(where("app-kill", "database reply COMMIT", "sweep", from_s=40.0),),

@@ -71,7 +71,7 @@ def test_c04_the_hold_is_dropped_before_the_commit() -> None:
 
 
 def test_c05_a_crash_between_the_capture_and_the_commit() -> None:
-    """The server dies with the money taken, and the buyer never asks again: the sweeper must know."""
+    """The server dies with the money taken, the buyer never asks again: the sweeper must know."""
     trial = Trial(
         scenario=hostile(arrivals=RUSH_OF_A_MINUTE, buyers={"unknown_retries": 0}),
         faults=(where("app-kill", "payment reply capture", "checkout"),),

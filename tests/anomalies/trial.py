@@ -141,19 +141,19 @@ class Runs:
 class Trial:
     """A sale, what breaks in it, and the seeds.
 
-    `faults` are entries of a scenario file's plan. `plan` is for what no file can write (a clock
-    that steps). `crowd` replaces the buyers by others, such as some who click twice.
+    `fault` is the name of a bundled plan. `faults` are entries of a plan as a scenario file has
+    them, `plan` is for what no file can write (a clock that steps); each replaces `fault`. `crowd`
+    replaces the buyers by others, such as some who click twice.
     """
 
     scenario: Scenario
+    fault: str = "none"
     faults: tuple[FaultEntry, ...] = ()
     plan: FaultPlan | None = None
     crowd: type[Crowd] = Crowd
     seeds: range = range(1, 6)
 
-    def run(
-        self, strategy: str, *, persistence: Persistence | None = None, **options: Any
-    ) -> Runs:
+    def run(self, strategy: str, *, persistence: Persistence | None = None, **options: Any) -> Runs:
         """Play and judge every seed with one strategy and its options."""
         settings = ", ".join(f"{key}={value}" for key, value in options.items())
         return Runs(
@@ -164,7 +164,7 @@ class Trial:
     def _one(
         self, strategy: str, persistence: Persistence | None, options: dict[str, Any], seed: int
     ) -> Run:
-        scenario, fault = self.scenario, "none" if self.plan is None else self.plan.name
+        scenario, fault = self.scenario, self.fault if self.plan is None else self.plan.name
         if self.faults:
             fault = "anomaly"
             scenario = scenario.model_copy(update={"plans": {fault: Plan(faults=self.faults)}})

@@ -175,3 +175,26 @@ def test_the_slack_is_read_from_the_recorded_scenario_too() -> None:
     sale = _sale(meta={"scenario": {"servers": {"clock_skew_sd_s": 0.02}}})
     sale.refused("ann", 850.0, "OrderRefused", captured_s=900.95)
     assert _check(sale.ended()).status is Status.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("at_s", "status"), [(30.0, "violated"), (1500.0, "violated"), (1801.0, "inconclusive")]
+)
+def test_an_extension_is_a_promise_too(at_s: float, status: str) -> None:
+    """Ann's hold ended at 901 s; asking again at 900 s she was told 1800 s, and relies on that."""
+    sale = _sale()
+    if at_s > END_S:
+        sale.hold("ann", 900.0, 2)
+    sale.refused("ann", at_s, "HoldExpired", 0.02)
+    verdict = _check(sale.ended())
+    assert verdict.status == status
+    if at_s == 1500.0:
+        assert "until 1800.0 s" in verdict.violations[0].message
+
+
+def test_the_first_deadline_counts_until_another_is_told() -> None:
+    """Refused at 950 s, ann asks again and gets a new deadline: that came too late to be broken."""
+    sale = _sale()
+    sale.refused("ann", 950.0, "HoldExpired", 0.02)
+    sale.hold("ann", 960.0, 2)
+    assert _check(sale.ended()).status is Status.INCONCLUSIVE
