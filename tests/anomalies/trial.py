@@ -189,7 +189,7 @@ class Trial:
     def _replaced(self) -> Iterator[None]:
         with ExitStack() as stack:
             if self.plan is not None:
-                stack.enter_context(patch("model.run.resolve_plan", lambda *_: self.plan))
+                stack.enter_context(patch("model.run.resolve_plan", return_value=self.plan))
             stack.enter_context(patch("model.run.Crowd", self.crowd))
             yield
 
