@@ -2,7 +2,8 @@
 
 A KeyboardInterrupt raised in the middle of a run may strike a callback from C or a library's
 `except:`, which swallow it and leave a run that is not to be trusted. So within `patiently` the
-request is only written down, and `check` raises it when the run is over; a second one does not wait.
+request is only written down, and `check` raises it when the run is over. A second one does not
+wait.
 """
 
 import signal

@@ -68,7 +68,7 @@ def holdfast(tmp_path: Path) -> Command:
     """Run the command in an empty folder, its output piped, as a pipeline would."""
 
     def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603 - this interpreter, words from the test
+        return subprocess.run(
             [sys.executable, "-m", "holdfast", *words],
             cwd=tmp_path,
             env=clean_environment() | variables,

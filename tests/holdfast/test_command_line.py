@@ -135,9 +135,7 @@ def test_help_does_not_wait_for_heavy_libraries() -> None:
         "import sys; from holdfast.cli import app; "
         "print([m for m in ('sqlalchemy', 'simpy', 'fakeredis', 'pydantic') if m in sys.modules])"
     )
-    done = subprocess.run(  # noqa: S603 - this interpreter and the code above
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
@@ -149,7 +147,7 @@ def test_colour_is_for_terminals(variables: dict[str, str], *, coloured: bool) -
 
     here, there = pty.openpty()
     history = Path(__file__).parents[1] / "histories" / "bad-held-twice.jsonl"
-    subprocess.run(  # noqa: S603 - this interpreter, fixed words
+    subprocess.run(
         [sys.executable, "-m", "holdfast", "judge", str(history)],
         stdout=there,
         env=clean_environment() | {"TERM": "xterm"} | variables,

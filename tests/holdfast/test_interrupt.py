@@ -13,7 +13,7 @@ import pytest
 
 from tests.holdfast.made_up import clean_environment
 
-LONG = ("compare", "small", "--runs", "100000", "--jobs", "2", "--strategies", "db-cart,redis-hold")
+LONG = ("compare", "small", "--runs", "100000", "--strategies", "db-cart,redis-hold")
 PATIENCE_S = 60.0
 
 
@@ -38,10 +38,10 @@ def alive(group: int) -> bool:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def running(tmp_path: Path, jobs: str) -> Iterator[subprocess.Popen[str]]:
     """A long comparison in a process group of its own, as in a terminal, after some runs."""
-    command = subprocess.Popen(  # noqa: S603 - this interpreter, fixed words
-        [sys.executable, "-m", "holdfast", *LONG],
+    command = subprocess.Popen(
+        [sys.executable, "-m", "holdfast", *LONG, "--jobs", jobs],
         cwd=tmp_path,
         env=clean_environment(),
         stdout=subprocess.PIPE,
@@ -62,7 +62,9 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("how", "jobs"), [(signal.SIGINT, "2"), (signal.SIGTERM, "2"), (signal.SIGINT, "1")]
+)
 def test_what_was_finished_is_printed_and_kept(
     running: subprocess.Popen[str], tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -85,6 +87,7 @@ def test_what_was_finished_is_printed_and_kept(
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
+@pytest.mark.parametrize("jobs", ["2"])
 def test_workers_end_with_a_killed_parent(running: subprocess.Popen[str]) -> None:
     """A parent that cannot clean up (SIGKILL) takes its workers along all the same."""
     running.kill()

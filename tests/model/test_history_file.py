@@ -18,6 +18,29 @@ from model.history import (
 from model.history_file import MOST_PROBLEMS, HistoryError, read_history, write_history
 
 
+def an_audit() -> Audit:
+    """Return an audit with one row of each kind."""
+    return Audit(
+        at_s=2000.0,
+        quiet_s=900.0,
+        stock=(
+            StockRow(event_id=1, capacity=60, remaining_ticket=58, sellable=58, held=0, sold=2),
+        ),
+        orders=(
+            OrderRow(
+                order_id=7,
+                key="k1",
+                hold_id="h1",
+                customer_id="c1",
+                event_id=1,
+                quantity=2,
+                seats=("A1", "A2"),
+            ),
+        ),
+        payments=(PaymentRow(key="k1", amount_cents=10_000, captured_s=6.5, refunded_s=None),),
+    )
+
+
 def a_history() -> History:
     """Return a history with every kind of record, and floats that need all their digits."""
     return History(
@@ -55,25 +78,7 @@ def a_history() -> History:
             FaultSpan(fault="redis-kill", started_s=3.0, ended_s=5.0, detail="all lost"),
             FaultSpan(fault="sweeper-stopped", started_s=0.0, ended_s=None),
         ],
-        audit=Audit(
-            at_s=2000.0,
-            quiet_s=900.0,
-            stock=(
-                StockRow(event_id=1, capacity=60, remaining_ticket=58, sellable=58, held=0, sold=2),
-            ),
-            orders=(
-                OrderRow(
-                    order_id=7,
-                    key="k1",
-                    hold_id="h1",
-                    customer_id="c1",
-                    event_id=1,
-                    quantity=2,
-                    seats=("A1", "A2"),
-                ),
-            ),
-            payments=(PaymentRow(key="k1", amount_cents=10_000, captured_s=6.5, refunded_s=None),),
-        ),
+        audit=an_audit(),
     )
 
 
