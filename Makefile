@@ -5,7 +5,7 @@
 # Another interpreter: make PYTHON=python3.12 test
 
 PYTHON ?= python3
-DEMO ?= compare on-sale --runs 10
+DEMO ?= compare on-sale --runs 8
 BENCHMARKS := $(wildcard tests/benchmarks/bench_*.py)
 
 VENV := .venv

@@ -65,6 +65,7 @@ def _stories(result: CompareResult, wide: int) -> Iterator[Text | str]:
 
 
 def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
+    fault = "with no fault" if cell.fault == "none" else f"under {cell.fault}"
     mode = "" if cell.persistence is None else f", persistence {cell.persistence.value}"
     world = f"{story.buyers} buyer{'s' if story.buyers > 1 else ''}, capacity {story.capacity}"
     if not story.small:
@@ -72,7 +73,7 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
     yield Text.assemble(
         (story.invariant, "bold"),
         (" VIOLATED ", "bold red"),
-        f"by {cell.strategy.title} under {cell.fault}{mode}",
+        f"by {cell.strategy.title} {fault}{mode}",
     )
     yield f"  {world}, seed {story.seed}"
     if story.left_out:
