@@ -82,6 +82,10 @@ class ServerSocket(ScriptingSocket):
         self._unit: list[list[bytes]] = []
         super().__init__(*args, **kwargs)
 
+    def sendall(self, data: Any) -> None:
+        """Run one command, given as its fields (see `model.redis_client.FieldPacker`)."""
+        self._process_command(data)
+
     def _process_command(self, fields: list[bytes]) -> None:
         simulated = self._simulated
         name = fields[0].upper().decode()

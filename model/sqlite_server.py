@@ -53,15 +53,18 @@ class SimulatedSQLite:
         self._sessions: dict[int, Session] = {}
         self._next_session = 0
         self.writer: Session | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="holdfast-")
-        self._main = self._connect()
-        self._reader = self._connect()
+        with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+            self._main = self._connect(folder)
+            self._reader = self._connect(folder)
+        # Open files live on without their names, so that not even a SIGKILL leaves any behind.
 
-    def _connect(self) -> sqlite3.Connection:
-        path = Path(self._folder.name) / "shop.db"
+    def _connect(self, folder: str) -> sqlite3.Connection:
+        path = Path(folder) / "shop.db"
         raw = sqlite3.connect(path, isolation_level=None, timeout=0, cached_statements=256)
         raw.execute("PRAGMA journal_mode=WAL")
         raw.execute("PRAGMA synchronous=OFF")
+        raw.execute("CREATE TABLE IF NOT EXISTS opened (file INTEGER)")  # opens the log files too
+        raw.execute("SELECT * FROM opened").fetchall()
         raw.create_function("julianday", 1, self._julianday)
         return raw
 
@@ -98,11 +101,10 @@ class SimulatedSQLite:
         self.incarnation += 1
 
     def close(self) -> None:
-        """Remove the files."""
+        """Close the files, which is the end of them."""
         self.stop()
         self._main.close()
         self._reader.close()
-        self._folder.cleanup()
 
     def _julianday(self, when: str) -> float:
         if when != "now":
