@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from holdfast.cells import CellResult
+from holdfast.matrix import number, percent_range
 from properties.judge import INVARIANTS
 from properties.statistics import zero_bound_95
 from properties.verdicts import Status
@@ -65,11 +66,13 @@ def _deed(name: str, cells: Sequence[CellResult]) -> str:
 
 def _place(name: str, cell: CellResult) -> str:
     verdict = cell.verdicts[name]
-    facts = [f"{verdict.violated_runs}/{verdict.runs} runs"]
+    facts = [f"{verdict.violated_runs}/{verdict.conclusive_runs} runs"]
+    if verdict.ci95 is not None:
+        facts[0] += f", {percent_range(*verdict.ci95)}"
     metric, unit = COUNTED.get(name, ("", ""))
     mean = cell.metrics.get(metric)
     if mean is not None:
-        facts.append(f"{mean.mean:.1f} {unit}")
+        facts.append(f"{number(mean)} {unit}")
     over = cell.over_no_fault.get(metric)
     if name == "no-overbooking" and over is not None and over.ci95 is not None:
         low, high = over.ci95

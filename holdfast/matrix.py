@@ -65,8 +65,8 @@ def verdict_word(verdict: CellVerdict) -> Text:
         whole = not verdict.inconclusive_runs
         return Text("holds" if whole else f"ok {verdict.conclusive_runs}", style=style)
     if verdict.runs < MANY_RUNS:
-        return Text(f"{verdict.violated_runs}/{verdict.runs}", style=style)
-    percent = 100 * verdict.violated_runs / verdict.runs
+        return Text(f"{verdict.violated_runs}/{verdict.conclusive_runs}", style=style)
+    percent = 100 * verdict.violated_runs / verdict.conclusive_runs
     return Text("<1 %" if percent < 1 else f"{percent:.0f} %", style=style)
 
 
@@ -142,13 +142,29 @@ def _legend(
     if any(v.status is Status.HOLDS and v.inconclusive_runs for v in verdicts):
         lines.append("ok N   HOLDS in N runs; in the others too little happened to tell")
     if any(v.status is Status.VIOLATED for v in verdicts):
-        lines.append("k/n    VIOLATED in k of n runs")
+        lines.append("k/n    VIOLATED in k of the n runs that could tell")
+        lines.append(f"       95 % intervals: {_intervals(verdicts)}")
     if any(v.status is Status.INCONCLUSIVE for v in verdicts):
         lines.append("?      INCONCLUSIVE: too little happened in every run to tell")
     if silent:
         lines.append(f"INCONCLUSIVE in every cell: {', '.join(silent)}")
     folded = [row for line in lines for row in fold(line, width, hang=7) or [""]]
     return [Text(row, style="dim") for row in folded]
+
+
+def _intervals(verdicts: Sequence[CellVerdict]) -> str:
+    """Give every rate that the matrix shows its exact interval."""
+    rates = {
+        (verdict.violated_runs, verdict.conclusive_runs): verdict.ci95
+        for verdict in verdicts
+        if verdict.status is Status.VIOLATED and verdict.ci95 is not None
+    }
+    return ", ".join(f"{k}/{n} {percent_range(*ci)}" for (k, n), ci in sorted(rates.items()))
+
+
+def percent_range(low: float, high: float) -> str:
+    """Write an interval of shares as whole percents."""
+    return f"{100 * low:.0f}-{100 * high:.0f} %"
 
 
 def _number_grid(
@@ -166,7 +182,7 @@ def _number_grid(
 
 def _column_sets() -> list[list[Number]]:
     """Return what to show, the richest set first, the narrowest last."""
-    overbooked = Number(heading=("over-", "booked"), show=_of("overbooked_tickets", True))
+    overbooked = Number(heading=("over-", "booked"), show=_of("overbooked_tickets"))
     share = Number(heading=("runs", "overbooked"), show=share_overbooked)
     broken = Number(heading=("broken", "prom."), show=_of("broken_promises"))
     held = Number(heading=("over-", "held"), show=_of("overheld_tickets"))
@@ -180,20 +196,21 @@ def _column_sets() -> list[list[Number]]:
         [overbooked, share, *core, sold, refunds, p99, sql],
         [overbooked, share, *core, sold, refunds, p99],
         [overbooked, share, *core, sold, p99],
-        [overbooked, *core, sold, p99],
+        [overbooked, *core, sold],
+        [overbooked, *core],
     ]
 
 
-def _of(metric: str, interval: bool = False) -> Callable[[CellResult], str]:  # noqa: FBT001, FBT002 - reads well above
-    return lambda result: number(result.metrics.get(metric), interval=interval)
+def _of(metric: str) -> Callable[[CellResult], str]:
+    return lambda result: number(result.metrics.get(metric))
 
 
-def number(mean: Mean | None, *, interval: bool = False) -> str:
+def number(mean: Mean | None) -> str:
     """Write a mean, with half its interval's width where there is one."""
     if mean is None:
         return "-"
     text = f"{mean.mean:.1f}"
-    if not interval or mean.ci95 is None or mean.ci95[0] == mean.ci95[1]:
+    if mean.ci95 is None or mean.ci95[0] == mean.ci95[1]:
         return text
     return f"{text} ±{(mean.ci95[1] - mean.ci95[0]) / 2:.1f}"
 
@@ -208,5 +225,4 @@ def share_overbooked(result: CellResult) -> str:
         return text
     if not verdict.violated_runs:
         return f"{text} (<= {100 * verdict.upper_bound_95:.1f} %)"
-    low, high = verdict.ci95
-    return f"{text} ({100 * low:.0f}-{100 * high:.0f} %)"
+    return f"{text} ({percent_range(*verdict.ci95)})"

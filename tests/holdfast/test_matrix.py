@@ -37,7 +37,8 @@ def test_verdicts_are_short_words(judged: MakeRun, results: MakeResults) -> None
     assert "INCONCLUSIVE in every cell: seat-sold-once" in printed
     bound = f"{100 * zero_bound_95(4):.1f} %"
     assert f"holds  HOLDS in 4 of 4 runs: breaks at most {bound} of runs (95 %)" in printed
-    assert "VIOLATED in k of n runs" in printed
+    assert "VIOLATED in k of the n runs that could tell" in printed
+    assert "95 % intervals: 2/4 7-93 %" in printed  # Clopper-Pearson, from tables
 
 
 def test_what_cannot_be_told_is_a_question_mark(judged: MakeRun, results: MakeResults) -> None:
@@ -113,7 +114,7 @@ def test_each_strategy_is_summed_up_in_a_sentence(judged: MakeRun, results: Make
         )
     )
     assert said[0].startswith(
-        "redis-hold overbooks under redis-kill/none (4/4 runs; 12.5 tickets a run; +12.5 ["
+        "redis-hold overbooks under redis-kill/none (4/4 runs, 40-100 %; 12.5 "
     )
     assert said[1] == (
         "db-cart, db-derived: no violation seen; 4 runs a cell leave room for 52.7 % of runs "
