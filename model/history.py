@@ -48,12 +48,17 @@ class Operation:
 
 @dataclass(slots=True, kw_only=True)
 class FaultSpan:
-    """A fault as it really struck: what, when, whom, until when (None: to the end)."""
+    """A fault as it really struck: what, when, whom, until when (None: to the end).
+
+    `struck` is False when it turned out to have nothing to break, such as lost replies of which
+    none was lost; such a fault is no evidence of anything.
+    """
 
     fault: str
     started_s: float
     ended_s: float | None
     detail: str = ""
+    struck: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

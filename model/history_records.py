@@ -103,6 +103,12 @@ def as_number(value: object) -> float:
     raise BadRecord("must be a finite number")
 
 
+def _flag(value: object) -> bool:
+    if type(value) is not bool:
+        raise BadRecord("must be true or false")
+    return value
+
+
 def _text(value: object) -> str:
     if type(value) is not str:
         raise BadRecord("must be text")
@@ -144,6 +150,7 @@ _READERS: dict[Any, Reader] = {
     int: as_integer,
     float: as_number,
     str: _text,
+    bool: _flag,
     Outcome: _outcome,
     float | None: _optional(as_number),
     int | None: _optional(as_integer),

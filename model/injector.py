@@ -72,8 +72,9 @@ class Injector:
         self.plan = plan
         self.sweepers_stopped = 0
         self._armed: list[Armed] = []
+        self._active: dict[str, list[float]] = {}  # what holds now, per broken thing
         for planned in plan.faults:
-            self._refuse_impossible(planned.fault)
+            self._refuse_impossible(planned)
 
     def arm(self) -> None:
         """Draw the times and set the traps; call once, before the sale opens."""
@@ -90,16 +91,27 @@ class Injector:
         if self._armed:
             self.cloud.kernel.ambush = self._ambush
 
-    def _refuse_impossible(self, fault: Fault) -> None:
-        needs_redis = isinstance(fault, RedisDeath | SlowFsync) or (
-            isinstance(fault, Partition | Slow | LostReplies) and fault.target is Target.REDIS
-        )
+    @property
+    def unhealed(self) -> bool:
+        """Whether something is broken now that will be healed (a sweeper may stay stopped)."""
+        servers = self.cloud.servers
+        return any(self._active.values()) or any(s.paused is not None for s in servers)
+
+    def _refuse_impossible(self, planned: PlannedFault) -> None:
+        fault = planned.fault
         if isinstance(fault, Partition | Slow | LostReplies) and fault.target is Target.PAYMENT:
             raise UnsupportedFault(
                 f"{fault}: the payment provider knows `payment-timeout` only in the simulated arm"
             )
-        if needs_redis and self.cloud.redis is None:
-            return  # strikes a store this strategy does not have: nothing to do, see _strike
+        if isinstance(fault, LostReplies) and isinstance(planned.when, AtCrossing):
+            raise UnsupportedFault(
+                "lost replies at a crossing: place an app-kill on the reply leg, or a time window"
+            )
+        if isinstance(fault, Slow) and 2.0 * fault.extra_s >= self._link(fault.target).timeout_s:
+            raise UnsupportedFault(
+                f"{fault}: a round trip would take longer than the client's timeout of"
+                f" {self._link(fault.target).timeout_s:g} s; use a partition"
+            )
 
     def _strike_at(self, at_s: float, fault: Fault, index: int) -> Steps:
         yield self.env.timeout(at_s)
@@ -107,32 +119,30 @@ class Injector:
 
     def _ambush(self, request: Request, target: Target, leg: Leg, label: str) -> None:
         """Called at every leg of every crossing while traps are set."""
-        for armed in self._armed:
-            if not armed.matches(request, target, leg, label, self.env.now):
-                continue
-            armed.left -= 1
-            if armed.left:
-                continue
-            self._armed.remove(armed)
-            if not self._armed:
-                self.cloud.kernel.ambush = None
+        sprung = []
+        for armed in list(self._armed):
+            if armed.matches(request, target, leg, label, self.env.now):
+                armed.left -= 1
+                if not armed.left:
+                    self._armed.remove(armed)
+                    sprung.append(armed)
+        if not self._armed:
+            self.cloud.kernel.ambush = None
+        for armed in sprung:
             self._spring(armed, request, label, leg)
-            return
+        if request.dying:
+            raise ServerDied
+        paused = request.server.paused
+        if sprung and paused is not None:
+            self.cloud.kernel.wait(self.env.timeout(0.0))  # a pause begins here, not one leg later
 
     def _spring(self, armed: Armed, request: Request, label: str, leg: Leg) -> None:
         index = self.plan.faults.index(armed.planned)
-        fault = armed.planned.fault
-        if isinstance(fault, LostReplies):
-            raise UnsupportedFault(
-                "lost replies at a crossing: place an AppKill on the reply leg, or a time window"
-            )
-        steps = self._strike(fault, index, request)
+        steps = self._strike(armed.planned.fault, index, request)
         first = next(steps, None)  # the blow itself falls at this very instant
         if first is not None:
             self.env.process(self._go_on(first, steps))
         self.history.faults[-1].detail += f" at {leg} of {label} by {request.actor}"
-        if request.dying:
-            raise ServerDied
 
     def _go_on(self, first: simpy.Event, steps: Steps) -> Steps:
         yield first
@@ -142,6 +152,15 @@ class Injector:
         span = FaultSpan(fault=fault_name(fault), started_s=self.env.now, ended_s=None)
         self.history.faults.append(span)
         self.cloud.kernel.trace.note(self.env.now, "fault", span.fault, "", "", "strikes")
+        if isinstance(fault, SweeperStopped) and fault.duration_s is None:
+            self.sweepers_stopped += 1
+            return
+        yield from self._break(fault, span, self._victim(index, request))
+        span.ended_s = self.env.now
+        self.cloud.kernel.trace.note(self.env.now, "fault", span.fault, "", "", "healed")
+
+    def _break(self, fault: Fault, span: FaultSpan, server: Server) -> Steps:
+        """Break it, wait, and heal it."""
         match fault:
             case RedisDeath():
                 yield from self._redis_death(fault, span)
@@ -151,25 +170,31 @@ class Injector:
                 yield from self._slow_fsync(fault, span)
             case DatabaseRestart():
                 self.cloud.database.stop()
-                yield self.env.timeout(fault.down_s)
-                self.cloud.database.start()
+                yield from self._hold("database down", 1.0, fault.down_s)
+                if not self._active["database down"]:
+                    self.cloud.database.start()
             case AppKill() | AppPause():
-                yield from self._server_trouble(fault, span, self._victim(index, request))
+                yield from self._server_trouble(fault, span, server)
             case SweeperStopped():
                 self.sweepers_stopped += 1
-                if fault.duration_s is None:
-                    return
-                yield self.env.timeout(fault.duration_s)
+                yield from self._hold("sweepers", 1.0, fault.duration_s or 0.0)
                 self.sweepers_stopped -= 1
             case PaymentTimeouts():
-                link = self.cloud.provider.link
-                link.loss = fault.probability
-                yield self.env.timeout(fault.duration_s)
-                link.loss = 0.0
+                yield from self._lose_replies(
+                    self.cloud.provider.link, fault.probability, fault.duration_s, span
+                )
             case ClockStep():
                 self._step_clock(fault)
-        span.ended_s = self.env.now
-        self.cloud.kernel.trace.note(self.env.now, "fault", span.fault, "", "", "healed")
+
+    def _hold(self, what: str, value: float, duration_s: float) -> Steps:
+        """Keep `value` among what holds for `what` now; overlapping faults heal one by one."""
+        active = self._active.setdefault(what, [])
+        active.append(value)
+        yield self.env.timeout(duration_s)
+        active.remove(value)
+
+    def _worst(self, what: str) -> float:
+        return max(self._active.get(what, []), default=0.0)
 
     def _redis_death(self, fault: RedisDeath, span: FaultSpan) -> Steps:
         redis = self.cloud.redis
@@ -179,16 +204,13 @@ class Injector:
         lost_before = redis.lost_commands
         redis.die(fault.death)
         lost = redis.lost_commands - lost_before
-        kept = (
-            "kept all" if redis.aof is not None and not lost else f"lost the last {lost} commands"
-        )
-        span.detail = (
-            f"persistence {redis.persistence}"
-            if redis.aof is None
-            else f"persistence {redis.persistence}: the disk {kept}"
-        )
-        yield self.env.timeout(fault.down_s)
-        redis.start()
+        kept = f"lost the last {lost} commands" if lost else "kept all"
+        span.detail = f"persistence {redis.persistence}"
+        if redis.aof is not None:
+            span.detail += f": the disk {kept}"
+        yield from self._hold("redis down", 1.0, fault.down_s)
+        if not self._active["redis down"]:
+            redis.start()
 
     def _link_trouble(self, fault: Partition | Slow | LostReplies, span: FaultSpan) -> Steps:
         link = self._link(fault.target)
@@ -198,28 +220,38 @@ class Injector:
         match fault:
             case Partition():
                 link.cut = True
+                what = f"{fault.target} cut"
+                yield from self._hold(what, 1.0, fault.duration_s)
+                link.cut = bool(self._active[what])
             case Slow():
                 link.extra_s += fault.extra_s
-            case LostReplies():
-                link.loss = fault.probability
-        yield self.env.timeout(fault.duration_s)
-        match fault:
-            case Partition():
-                link.cut = False
-            case Slow():
+                yield self.env.timeout(fault.duration_s)
                 link.extra_s -= fault.extra_s
             case LostReplies():
-                link.loss = 0.0
+                yield from self._lose_replies(link, fault.probability, fault.duration_s, span)
+
+    def _lose_replies(
+        self, link: Link, probability: float, duration_s: float, span: FaultSpan
+    ) -> Steps:
+        what = f"{link.target} loss"
+        link.loss = max(link.loss, probability)
+        lost_before = link.lost
+        yield from self._hold(what, probability, duration_s)
+        link.loss = self._worst(what)
+        lost = link.lost - lost_before
+        span.detail = f"{lost} replies lost"
+        span.struck = lost > 0
 
     def _slow_fsync(self, fault: SlowFsync, span: FaultSpan) -> Steps:
         redis = self.cloud.redis
         if redis is None or redis.aof is None:
             span.detail = "no append-only file here"
+            span.struck = False
             return
-        healthy_s = redis.aof.fsync_s
-        redis.aof.fsync_s = fault.fsync_s
-        yield self.env.timeout(fault.duration_s)
-        redis.aof.fsync_s = healthy_s
+        healthy_s = self.cloud.spec.scenario.redis_disk.fsync_ms / 1000.0
+        redis.aof.fsync_s = max(redis.aof.fsync_s, fault.fsync_s)
+        yield from self._hold("fsync", fault.fsync_s, fault.duration_s)
+        redis.aof.fsync_s = max(healthy_s, self._worst("fsync"))
 
     def _server_trouble(self, fault: AppKill | AppPause, span: FaultSpan, server: Server) -> Steps:
         span.detail = server.name
@@ -228,8 +260,10 @@ class Injector:
             yield self.env.timeout(fault.duration_s)
             return
         server.kill()
-        yield self.env.timeout(fault.restart_s)
-        server.start()
+        what = f"{server.name} down"
+        yield from self._hold(what, 1.0, fault.restart_s)
+        if not self._active[what]:
+            server.start()
 
     def _victim(self, index: int, request: Request | None) -> Server:
         if request is not None:

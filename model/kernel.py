@@ -80,6 +80,7 @@ class Request:
 
     __slots__ = (
         "_awaited",
+        "_begun",
         "_body",
         "_done",
         "_job",
@@ -105,6 +106,7 @@ class Request:
         self.dying = False
         self.ended: tuple[Any, BaseException | None] | None = None
         self._done: simpy.Event | None = None
+        self._begun = False
         self._body: greenlet
         self._job: Job
         self._awaited: simpy.Event | None = None
@@ -119,7 +121,18 @@ class Request:
             return
         begin = self._awaited = simpy.Event(self.kernel.env)
         begin._value = job  # noqa: SLF001 - handed on when the pause ends
-        paused.callbacks.append(lambda _event: self._resume(begin))
+        self._after(paused, begin)
+
+    def _after(self, paused: simpy.Event, event: simpy.Event) -> None:
+        """Resume in an event of one's own: those who wait together go on together, not in turn."""
+
+        def nudge(_event: simpy.Event) -> None:
+            own = simpy.Event(self.kernel.env).succeed()
+            assert own.callbacks is not None
+            own.callbacks.append(lambda _own: self._resume(event))
+
+        assert paused.callbacks is not None
+        paused.callbacks.append(nudge)
 
     @property
     def done(self) -> simpy.Event:
@@ -144,28 +157,36 @@ class Request:
             return  # the request was killed meanwhile
         paused = self.server.paused
         if paused is not None:
-            paused.callbacks.append(lambda _event: self._resume(event))
+            self._after(paused, event)
             return
         self._enter(event._value, None)  # noqa: SLF001 - the property costs a call per crossing
 
     def _enter(self, value: Any, error: BaseException | None) -> None:
         """Run the code until it waits again or ends."""
         body, job, kernel = self._body, self._job, self.kernel
+        if error is not None and not self._begun:
+            job.error, job.over = error, True
+            self._end()
+            return
+        self._begun = True
         while True:
             kernel.current = self
             event = body.switch(value) if error is None else body.throw(error)
             kernel.current = None
             if job.over:
-                kernel.idle.append(body)
-                self.ended = (job.result, job.error)
-                if self._done is not None:
-                    self._done.succeed()
+                self._end()
                 return
             if event.callbacks is not None:
                 self._awaited = event
                 event.callbacks.append(self._resume)
                 return
             value, error = event._value, None  # noqa: SLF001 - it had fired already
+
+    def _end(self) -> None:
+        self.kernel.idle.append(self._body)
+        self.ended = (self._job.result, self._job.error)
+        if self._done is not None:
+            self._done.succeed()
 
 
 class Trace:
@@ -314,7 +335,12 @@ class Kernel:
         env = self.env
         wakes_s = env._now + seconds  # noqa: SLF001
         queue = env._queue  # noqa: SLF001
-        if request is not None and queue and queue[0][0] > wakes_s:
+        if (
+            request is not None
+            and queue
+            and queue[0][0] > wakes_s
+            and request.server.paused is None
+        ):
             env._now = wakes_s  # noqa: SLF001
             return
         self.wait(simpy.Timeout(env, seconds))

@@ -63,7 +63,15 @@ class LinkCut(Exception):
 
 
 class ReplyLost(Exception):
-    """The effect happened; the connection broke before its reply came through."""
+    """The effect happened; its reply did not come through."""
+
+    timed_out = False
+
+
+class ReplyLate(ReplyLost):
+    """The effect happened; the reply takes longer than the caller's timeout."""
+
+    timed_out = True
 
 
 class Link:
@@ -81,6 +89,7 @@ class Link:
         self.extra_s = 0.0
         self.loss = 0.0
         self.crossings = 0
+        self.lost = 0  # replies, by `loss`
 
     def request(self, label: str, travel: TravelTime) -> float:
         """Travel there; returns how long it took, for the way back.
@@ -120,14 +129,18 @@ class Link:
         kernel.trace.note(kernel.env.now, request.actor, self.target, Leg.REPLY, label, "")
         if kernel.ambush is not None:
             kernel.ambush(request, self.target, Leg.REPLY, label)
+        if after_s + 2.0 * leg_s > self.timeout_s:
+            kernel.sleep(max(0.0, self.timeout_s - leg_s))
+            self._lose(request.actor, label, ReplyLate)
         kernel.sleep(after_s + leg_s)
         if self.cut:
             kernel.sleep(max(0.0, self.timeout_s - leg_s))
-            self._lose(request.actor, label)
+            self._lose(request.actor, label, ReplyLate)
         if self.loss and request.server.chance(request.actor, "loss") < self.loss:
-            self._lose(request.actor, label)
+            self.lost += 1
+            self._lose(request.actor, label, ReplyLost)
 
-    def _lose(self, actor: str, label: str) -> None:
+    def _lose(self, actor: str, label: str, how: type[ReplyLost]) -> None:
         kernel = self.kernel
         kernel.trace.note(kernel.now, actor, self.target, Leg.REPLY, label, "lost")
-        raise ReplyLost(label)
+        raise how(label)

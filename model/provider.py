@@ -5,6 +5,7 @@ Times and the share of declined payments are the scenario's (numbers: 3-D Secure
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from chaos.faults import Leg, Target
 from model.kernel import Kernel
@@ -35,24 +36,39 @@ class SimulatedProvider:
         self.seed = seed
         self.link = Link(kernel, Target.PAYMENT, settings.timeout_s)
         self.ledger: dict[str, LedgerEntry] = {}
+        self._under_way: dict[str, float] = {}  # when each payment in progress will be done
 
     def capture(self, key: str, amount_cents: int) -> PaymentStatus:
         """Take the money (see `reservation.api.PaymentGateway`)."""
         leg_s = self._request("capture")
         entry = self.ledger.get(key)
         if entry is None:
-            duration_s, declined = self._fate(key)
-            if self.kernel.current is not None:
-                self.kernel.sleep(duration_s)
-            entry = self.ledger.get(key)  # a repeat may have overtaken this one
-        if entry is None:
-            entry = LedgerEntry(amount_cents, PaymentStatus.DECLINED)
+            self._begin(key, amount_cents)
+            while key in self._under_way:
+                self.kernel.sleep(max(1e-6, self._under_way[key] - self.kernel.now))
+            entry = self.ledger[key]
+        self._reply("capture", leg_s)
+        return PaymentStatus.CAPTURED if entry.captured_s is not None else entry.status
+
+    def _begin(self, key: str, amount_cents: int) -> None:
+        """Begin the payment, unless it is under way; it goes on whatever becomes of the caller."""
+        if key in self._under_way:
+            return
+        duration_s, declined = self._fate(key)
+
+        def book(_event: Any = None) -> None:
+            entry = self.ledger[key] = LedgerEntry(amount_cents, PaymentStatus.DECLINED)
             if not declined:
                 entry.status = PaymentStatus.CAPTURED
                 entry.captured_s = self.kernel.now
-            self.ledger[key] = entry
-        self._reply("capture", leg_s)
-        return PaymentStatus.CAPTURED if entry.captured_s is not None else entry.status
+            self._under_way.pop(key, None)
+
+        if self.kernel.current is None:
+            book()
+            return
+        self._under_way[key] = self.kernel.now + duration_s
+        done = self.kernel.env.timeout(duration_s)
+        done.callbacks.append(book)
 
     def refund(self, key: str) -> PaymentStatus:
         """Give the money back."""

@@ -100,12 +100,31 @@ class SimulatedConnection(FakeRedisConnection):
             self.disconnect()
             raise redis.TimeoutError("Timeout writing to socket") from error
         self._require_session()
-        simulated = self._simulated
-        while simulated.busy_until > simulated.kernel.env.now:
-            simulated.kernel.sleep(simulated.busy_until - simulated.kernel.env.now)
-            self._require_session()
+        self._wait_for_the_server(command)
         super().send_packed_command(command, check_health)
         self._awaiting = label
+
+    def _wait_for_the_server(self, command: list[list[bytes]]) -> None:
+        """Lie in the stalled server's buffer until its next loop, which takes all that waits.
+
+        Who runs out of time first is told so; the command stays in the buffer and takes effect.
+        """
+        simulated, kernel = self._simulated, self._simulated.kernel
+        patience_s = self._link.timeout_s - self._leg_s
+        waited = False
+        while simulated.busy_until > kernel.env.now and not (
+            waited and simulated.loop_began_s == kernel.env.now
+        ):
+            stall_s = simulated.busy_until - kernel.env.now
+            if stall_s > patience_s:
+                simulated.take_later(command, stall_s)
+                kernel.sleep(max(0.0, patience_s))
+                self.disconnect()
+                raise redis.TimeoutError("Timeout reading from socket")
+            kernel.sleep(stall_s)
+            patience_s -= stall_s
+            waited = True
+            self._require_session()
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Travel back with the reply; the first one of a pipeline pays for all."""
@@ -118,6 +137,8 @@ class SimulatedConnection(FakeRedisConnection):
                 self._link.reply(label, self._leg_s, stalled_s)
             except ReplyLost as error:
                 self.disconnect()
+                if error.timed_out:
+                    raise redis.TimeoutError("Timeout reading from socket") from error
                 raise redis.ConnectionError(
                     "Error while reading from socket: Connection closed by server."
                 ) from error
@@ -139,12 +160,12 @@ class SimulatedPool(redis.ConnectionPool):
         """A connected connection.
 
         Raises:
-            redis.ConnectionError: none was free within the timeout.
+            redis.exceptions.MaxConnectionsError: none was free within the timeout.
         """
         if self._kernel.current is None:
             return super().get_connection()
         if not self._kernel.acquire(self._places, self._place_timeout_s):
-            raise redis.ConnectionError("No connection available.")
+            raise redis.exceptions.MaxConnectionsError("No connection available.")
         try:
             connection = super().get_connection()
         except BaseException:

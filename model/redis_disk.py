@@ -20,6 +20,7 @@ from chaos.faults import Death
 from model.spec import Persistence
 
 EVERYSEC_PERIOD_S = 1.0
+ROUNDING_S = 1e-9  # now + (when - now) may come out just below `when`
 POSTPONE_LIMIT_S = 2.0  # redis.conf, "appendfsync everysec"; flushAppendOnlyFile in aof.c
 KERNEL_FLUSH_S = 30.0  # vm.dirty_expire_centisecs defaults to 3000
 
@@ -58,6 +59,7 @@ class AppendOnlyFile:
         self.written = 0
         self.synced = 0
         self.busy_until = 0.0  # the server's one thread is stalled until then
+        self.loop_began_s = -1.0  # when the loop whose fsync stalls it began
         self.delayed_writes = 0  # like INFO's aof_delayed_fsync
         self._sync_ends: float | None = None
         self._last_sync_start = -EVERYSEC_PERIOD_S
@@ -93,19 +95,31 @@ class AppendOnlyFile:
             return self.appended
         return self.written if death is Death.SIGKILL else self.synced
 
-    def restart(self, kept: int) -> None:
-        """The process is back with `kept` commands loaded from disk."""
+    def stop(self, kept: int) -> None:
+        """The process is gone; `kept` commands are left, some perhaps in the page cache only."""
         self._timers.clear()
-        self.appended = self.written = self.synced = kept
-        self.busy_until = self.env.now
+        self.appended = self.written = kept
+        self.synced = min(self.synced, kept)
         self._sync_ends = None
         self._timer_set = False
+
+    def restart(self) -> None:
+        """The process is back, and goes on with what was loaded from disk."""
+        self._timers.clear()
+        self.busy_until = self.env.now
         self._last_sync_start = self.env.now
+        if self.synced < self.written:
+            self._timer_set = True
+            if self.policy is Persistence.AOF_NO:
+                self._timers.at(self.env.now + KERNEL_FLUSH_S, self._kernel_flushes)
+            else:
+                self._timers.at(self.env.now + EVERYSEC_PERIOD_S, self._start_sync)
 
     def _append_always(self, now: float) -> float:
         self.written = self.appended
         if self._sync_ends is None or self._sync_ends <= now:
             self._sync_ends = self.busy_until = now + self.fsync_s
+            self.loop_began_s = now
             self._group = group = [0]
             self._timers.at(self._sync_ends, lambda: self._group_synced(group))
         self._group[0] = self.appended  # one fsync serves all that ran in one loop of the server
@@ -137,7 +151,7 @@ class AppendOnlyFile:
         if (
             self._sync_ends is not None
             and self.appended > self.written
-            and (waited_s >= POSTPONE_LIMIT_S - 1e-9)
+            and (waited_s >= POSTPONE_LIMIT_S - ROUNDING_S)
         ):
             self.delayed_writes += 1
             self.written = self.appended
@@ -188,16 +202,20 @@ class Snapshots:
         """SIGTERM with a save point configured: a snapshot on the way out."""
         self.completed = self._dump()
 
-    def restart(self) -> None:
-        """The process is back; pending snapshots died with it."""
+    def stop(self) -> None:
+        """The process is gone, and a snapshot it was writing with it."""
         self._timers.clear()
-        self._changes = 0
-        self._last_save = self.env.now
         self._due = None
         self._saving = False
 
+    def restart(self) -> None:
+        """The process is back."""
+        self.stop()
+        self._changes = 0
+        self._last_save = self.env.now
+
     def _begin(self) -> None:
-        if self._due is None or self._due > self.env.now or self._saving:
+        if self._due is None or self._due > self.env.now + ROUNDING_S or self._saving:
             return
         self._due = None
         self._saving = True

@@ -18,6 +18,8 @@ from fakeredis.commands_mixins.scripting_mixin import (
     _convert_redis_arg,
 )
 
+from model.redis_refusals import refuse_unsupported
+
 
 class ScriptingSocket(FakeSocket):
     """A fakeredis socket that keeps compiled scripts (per server, like its interpreter)."""
@@ -47,8 +49,13 @@ class ScriptingSocket(FakeSocket):
         _check_for_lua_globals(runtime, server._lua_expected_globals)
         return self._convert_lua_result(result, nested=False)
 
+    def smembers(self, *args: Any) -> Any:
+        """SMEMBERS in sorted order; Redis promises none, and fakeredis's depends on the process."""
+        return sorted(super().smembers(*args))
+
     def _lua_redis_call(self, runtime: Any, _expected: set[Any], op: bytes, *args: Any) -> Any:
         name = decode_command_bytes(op)
+        refuse_unsupported(name.upper())
         if name in COMMANDS_WITH_SUB and args:
             name += " " + decode_command_bytes(_convert_redis_arg(args[0]))
             args = args[1:]

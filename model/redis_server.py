@@ -16,33 +16,9 @@ from chaos.faults import Death
 from model.fakeredis_clock import CLOCK
 from model.kernel import EPOCH_S, Kernel
 from model.redis_disk import AppendOnlyFile, Snapshots
+from model.redis_refusals import refuse_unsupported
 from model.redis_scripts import ScriptingSocket
 from model.spec import Persistence
-
-_BLOCKS = "it blocks, and would stop the one thread every buyer runs on"
-_LATE = "expiry events arrive late on a real server, and that lateness is not modelled"
-_CHANCE = "it draws from a global generator, and the run would not be repeatable"
-_DEPLOYMENT = "persistence and topology belong to the scenario, not to the code under test"
-
-REFUSED: dict[str, str] = {
-    name: reason
-    for names, reason in (
-        ("BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP WAIT WAITAOF", _BLOCKS),
-        ("XREAD XREADGROUP", _BLOCKS),
-        ("SUBSCRIBE PSUBSCRIBE SSUBSCRIBE", _LATE),
-        ("SPOP SRANDMEMBER RANDOMKEY HRANDFIELD ZRANDMEMBER", _CHANCE),
-        ("BGSAVE SAVE BGREWRITEAOF CONFIG SHUTDOWN DEBUG", _DEPLOYMENT),
-        ("REPLICAOF SLAVEOF FAILOVER", _DEPLOYMENT),
-    )
-    for name in names.split()
-}
-
-
-class UnsupportedCommand(RuntimeError):
-    """The simulated Redis was sent a command it cannot honour.
-
-    It is not an error a real server would send, so no strategy can mistake it for one.
-    """
 
 
 class JournalledDatabase(Database):
@@ -89,11 +65,7 @@ class ServerSocket(ScriptingSocket):
     def _process_command(self, fields: list[bytes]) -> None:
         simulated = self._simulated
         name = fields[0].upper().decode()
-        if name in REFUSED:
-            raise UnsupportedCommand(
-                f"the simulated Redis refuses {name}: {REFUSED[name]}. Write the strategy without"
-                " it, or test it on a real server"
-            )
+        refuse_unsupported(name)
         simulated.calls += 1
         outermost = CLOCK.at is None
         CLOCK.at = simulated.clock_s
@@ -163,6 +135,25 @@ class SimulatedRedis:
         """Until when the server's one thread is stalled by its disk."""
         return 0.0 if self.aof is None else self.aof.busy_until
 
+    @property
+    def loop_began_s(self) -> float:
+        """When the loop of the server that stalls now began."""
+        return -1.0 if self.aof is None else self.aof.loop_began_s
+
+    def take_later(self, command: list[list[bytes]], delay_s: float) -> None:
+        """Run what a client that gave up had sent already, when the server comes to it."""
+        incarnation = self.incarnation
+
+        def take(_event: Any) -> None:
+            if self.alive and self.incarnation == incarnation:
+                socket = ServerSocket(self, self.fake, db=0, client_class=object)
+                for fields in command:
+                    socket.sendall(fields)
+                socket.close()
+
+        due = self.kernel.env.timeout(delay_s)
+        due.callbacks.append(take)
+
     def changed(self, database: int, unit: list[list[bytes]]) -> None:
         """A command (or a whole MULTI) changed the keyspace now."""
         if self._replaying is not None:
@@ -179,16 +170,20 @@ class SimulatedRedis:
 
     def die(self, death: Death) -> None:
         """The process ends; connections break; memory is gone but for what the disk kept."""
-        if not self.alive:
+        if not self.alive and death is not Death.POWER_LOSS:
             return
-        self.alive = False
-        if death is Death.SIGTERM and self.snapshots is not None:
-            self.snapshots.save_now()
+        was_alive, self.alive = self.alive, False
+        if self.snapshots is not None:
+            self.snapshots.stop()
+            if death is Death.SIGTERM and self.snapshots.save_points:
+                self.snapshots.save_now()
         if self.aof is not None:
             kept = self.aof.survivors(death)
             self.lost_commands += self.aof.appended - kept
             self._recover_prefix(kept)
-            self.aof.restart(kept)
+            self.aof.stop(kept)
+        elif not was_alive:
+            return
         else:
             completed = None if self.snapshots is None else self.snapshots.completed
             self._fresh_keyspace()
@@ -202,9 +197,10 @@ class SimulatedRedis:
         self._scripts.update(self.fake.script_cache)
         self.fake.script_cache = {}
         if self.aof is not None:
-            self.aof.restart(self.aof.appended)
+            self.aof.restart()
         if self.snapshots is not None:
             self.snapshots.restart()
+        self.reply_at = self.kernel.env.now
 
     def _checkpoint(self) -> None:
         """Remember the keyspace, and drop what no death can need any more."""

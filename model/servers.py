@@ -62,6 +62,7 @@ class Server:
         self.name = f"app-{number}"
         self.alive = True
         self.paused: simpy.Event | None = None
+        self._pause_ends_s = 0.0
         skew_s = stream(cloud.spec.seed, "skew", number).gauss(
             0.0, cloud.spec.scenario.servers.clock_skew_sd_s
         )
@@ -119,8 +120,19 @@ class Server:
 
     def pause(self, duration_s: float) -> None:
         """Nothing on this server moves for a while, and it does not notice."""
-        self.paused = self.cloud.kernel.env.timeout(duration_s)
-        self.paused.callbacks.append(lambda _event: setattr(self, "paused", None))
+        env = self.cloud.kernel.env
+        ends_s = env.now + duration_s
+        if self.paused is not None and ends_s <= self._pause_ends_s:
+            return
+        pause = self.paused = env.timeout(duration_s)
+        self._pause_ends_s = ends_s
+
+        def go_on(_event: simpy.Event) -> None:
+            if self.paused is pause:
+                self.paused = None
+
+        assert pause.callbacks is not None
+        pause.callbacks.append(go_on)
 
 
 class Cloud:
@@ -191,8 +203,10 @@ class Cloud:
         if server is None:
             raise NotApplied("no application server is up")
         workers = server.workers
-        if not workers.take() and not (yield workers.join()):
-            raise NotApplied("the application server died before it began")
+        if not workers.take():
+            granted = yield workers.join()
+            if not granted or not server.alive or server.workers is not workers:
+                raise NotApplied("the application server died before it began")
         server.requests[request] = None
         request.start(call, server.strategy)
         if request.ended is None:

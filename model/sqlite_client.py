@@ -42,10 +42,19 @@ class SimulatedDBConnection:
             leg_s = server.link.request("CONNECT", server.statement_travel)
             if not server.alive:
                 raise Disconnected("connection to server failed: Connection refused")
-            server.link.reply("CONNECT", leg_s)
-        except (LinkCut, ReplyLost) as error:
+        except LinkCut as error:
             raise Disconnected("connection to server failed: timeout expired") from error
-        return server.open_session()
+        session = server.open_session()
+        try:
+            server.link.reply("CONNECT", leg_s)
+        except BaseException as error:  # the caller may also die here: nobody would end it
+            session.end()
+            if isinstance(error, ReplyLost):
+                raise Disconnected("connection to server failed: timeout expired") from error
+            raise
+        if session.ended:
+            raise Disconnected("server closed the connection unexpectedly")
+        return session
 
     def cursor(self, *_args: Any) -> "SimulatedCursor":
         """A cursor."""
@@ -171,6 +180,8 @@ class SimulatedCursor:
             session.begin_write()
         except LockTimeout:
             session.aborted = True
+            if self.connection.autocommit:
+                session.finish("ROLLBACK")
             raise sqlite3.OperationalError("canceling statement due to lock timeout") from None
         if session.ended:
             raise Disconnected("server closed the connection unexpectedly")

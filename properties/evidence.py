@@ -133,7 +133,10 @@ def gather(history: History) -> Evidence:
         lives=lives,
         granted=[life for life in lives.values() if life.granted],
         capacity=dict(sorted(capacity.items())),
-        faults=sorted(history.faults, key=lambda span: (span.started_s, span.fault)),
+        faults=sorted(
+            (span for span in history.faults if span.struck),
+            key=lambda span: (span.started_s, span.fault),
+        ),
         rows=rows,
         rows_by_key=dict(rows_by_key),
         captured_at=captured_at,

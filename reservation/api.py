@@ -1,6 +1,6 @@
 """The words a hold strategy speaks: requests, holds, orders, and the world it may touch.
 
-Times are seconds since the epoch as floats (the unit Redis keeps deadlines in, so that one unit goes
+Times are seconds since the epoch as floats (what Redis keeps deadlines in, so that one unit goes
 through both stores); money is in integer cents.
 """
 

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from chaos.faults import Death
-from model.redis_server import UnsupportedCommand
+from model.redis_refusals import UnsupportedCommand
 from model.spec import Persistence
 from tests.model.driving import SmallWorld
 
