@@ -115,8 +115,10 @@ class Link:
             raise LinkCut(label)
         return leg_s
 
-    def reply(self, label: str, leg_s: float, after_s: float = 0.0) -> None:
+    def reply(self, label: str, leg_s: float, after_s: float = 0.0, waited_s: float = 0.0) -> None:
         """Travel back, in `leg_s`, after the store took `after_s` to answer.
+
+        `waited_s` is what the request lay waiting at the store; it counts for the timeout.
 
         Raises:
             ReplyLost: the effect happened, the reply did not come through.
@@ -129,8 +131,8 @@ class Link:
         kernel.trace.note(kernel.env.now, request.actor, self.target, Leg.REPLY, label, "")
         if kernel.ambush is not None:
             kernel.ambush(request, self.target, Leg.REPLY, label)
-        if after_s + 2.0 * leg_s > self.timeout_s:
-            kernel.sleep(max(0.0, self.timeout_s - leg_s))
+        if waited_s + after_s + 2.0 * leg_s > self.timeout_s:
+            kernel.sleep(max(0.0, self.timeout_s - leg_s - waited_s))
             self._lose(request.actor, label, ReplyLate)
         kernel.sleep(after_s + leg_s)
         if self.cut:

@@ -50,6 +50,7 @@ class SimulatedConnection(FakeRedisConnection):
         self._incarnation = 0
         self._awaiting = ""  # the label of the command whose reply is due
         self._leg_s = 0.0
+        self._waited_s = 0.0
         super().__init__(server=simulated.fake, driver_info=None, **kwargs)
         self._command_packer = FieldPacker(self.encoder.encode)
 
@@ -111,9 +112,9 @@ class SimulatedConnection(FakeRedisConnection):
         """
         simulated, kernel = self._simulated, self._simulated.kernel
         patience_s = self._link.timeout_s - self._leg_s
-        waited = False
+        self._waited_s = 0.0
         while simulated.busy_until > kernel.env.now and not (
-            waited and simulated.loop_began_s == kernel.env.now
+            self._waited_s and simulated.loop_began_s == kernel.env.now
         ):
             stall_s = simulated.busy_until - kernel.env.now
             if stall_s > patience_s:
@@ -123,7 +124,7 @@ class SimulatedConnection(FakeRedisConnection):
                 raise redis.TimeoutError("Timeout reading from socket")
             kernel.sleep(stall_s)
             patience_s -= stall_s
-            waited = True
+            self._waited_s += stall_s
             self._require_session()
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -134,7 +135,7 @@ class SimulatedConnection(FakeRedisConnection):
             simulated = self._simulated
             stalled_s = max(0.0, simulated.reply_at - simulated.kernel.env.now)
             try:
-                self._link.reply(label, self._leg_s, stalled_s)
+                self._link.reply(label, self._leg_s, stalled_s, self._waited_s)
             except ReplyLost as error:
                 self.disconnect()
                 if error.timed_out:
