@@ -6,6 +6,7 @@ request is only written down, and `check` raises it when the run is over. A seco
 wait.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     _asked.append(number)
     if not _patient or len(_asked) > 1:
         raise KeyboardInterrupt
+    # os.write, because a signal may strike while sys.stderr is being written
+    os.write(2, b"holdfast: finishing the run that is under way; once more to stop at once\n")
 
 
 @contextmanager

@@ -48,6 +48,12 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _folder(text: str | Path) -> Path:
+    if not str(text).strip():  # the default comes as the path it is
+        raise typer.BadParameter("'' is no folder; name one, such as holdfast-out")
+    return Path(text)
+
+
 ScenarioName = Annotated[str, typer.Argument(help="A bundled name or a TOML file.")]
 Strategies = Annotated[
     str | None,
@@ -93,7 +99,10 @@ Required = Annotated[
     ),
 ]
 Out = Annotated[
-    Path, typer.Option(metavar="DIR", help="Where results and failing histories are written.")
+    Path,
+    typer.Option(
+        metavar="DIR", parser=_folder, help="Where results and failing histories are written."
+    ),
 ]
 Budget = Annotated[
     float | None,

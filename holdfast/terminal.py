@@ -4,6 +4,7 @@ Colour appears only in a terminal and not under NO_COLOR; a pipe gets plain text
 (80 without it). Nothing is ever reflowed by the console: whoever prints has measured.
 """
 
+import errno
 import os
 import re
 import sys
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from holdfast.errors import WrongCommand
 
 OnRun = Callable[[int, int], None]
 NARROWEST = 60
@@ -40,14 +43,31 @@ def output() -> Console:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Print within this: a reader that has seen enough (`head`) changes no exit status."""
+    """Print within this: a reader that has seen enough (`head`) changes no exit status.
+
+    Raises:
+        WrongCommand: standard output cannot be written (a full disk).
+    """
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # the interpreter flushes once more when it ends
-        os.close(nowhere)
+        _print_nowhere()
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EIO, errno.EDQUOT}:
+            raise
+        _print_nowhere()
+        raise WrongCommand(
+            f"standard output cannot be written: {error.strerror}; free some space, or print to"
+            " another place (what was finished is in the --out folder)"
+        ) from error
+
+
+def _print_nowhere() -> None:
+    """The interpreter flushes once more when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def width(console: Console) -> int:

@@ -12,6 +12,9 @@ from reservation.api import AdmissionKind
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
+WEEK_S = 604_800.0
+Seconds = Annotated[float, Field(gt=0.0, le=WEEK_S)]
+"""A length of time: a sale that goes on for months is a slip of the keyboard."""
 
 
 class Part(BaseModel):
@@ -34,11 +37,11 @@ class Arrivals(Part):
 
     kind: Literal["rush", "steady", "trace"] = "rush"
     buyers: PositiveInt = 700
-    duration_s: PositiveFloat = 1800.0
+    duration_s: Seconds = 1800.0
     rush_share: Share = 0.5  # rush: this share comes within the first rush_s, decaying
-    rush_s: PositiveFloat = 60.0
+    rush_s: Seconds = 60.0
     opening_share: Share = 0.03  # rush: this share waits for the countdown, having chosen already
-    opening_s: PositiveFloat = 0.25  # rush: and clicks within this time of the opening
+    opening_s: Seconds = 0.25  # rush: and clicks within this time of the opening
     trace: str | None = None  # trace: a CSV file, relative to the scenario file
 
     @model_validator(mode="after")
@@ -52,40 +55,40 @@ class Buyers(Part):
     """What buyers do once they are there."""
 
     party_sizes: dict[int, PositiveFloat] = {1: 0.1, 2: 0.35, 3: 0.2, 4: 0.25, 6: 0.1}
-    think_median_s: PositiveFloat = 8.0  # before the first request
+    think_median_s: Seconds = 8.0  # before the first request
     abandon: Share = 0.5  # of those who hold, who never pay
     release_on_abandon: Share = 0.3  # of those who abandon, who give the hold back themselves
-    checkout_median_s: PositiveFloat = 120.0
+    checkout_median_s: Seconds = 120.0
     checkout_sigma: NotNegative = 0.7
     last_minute: Share = 0.01  # of those who pay, who press the button in the last moments only
-    last_minute_s: PositiveFloat = 60.0  # how long before the deadline those begin at most
+    last_minute_s: Seconds = 60.0  # how long before the deadline those begin at most
     retry_refused: Share = 0.6  # of those refused a hold, who try again
     retry_delay_s: tuple[PositiveFloat, PositiveFloat] = (5.0, 30.0)
     max_attempts: PositiveInt = 3  # for refusals of a hold
     unknown_retries: Annotated[int, Field(ge=0)] = 5  # of a call with unknown outcome, same key
-    unknown_delay_s: PositiveFloat = 2.0
+    unknown_delay_s: Seconds = 2.0
 
 
 class Payment(Part):
     """The payment provider."""
 
     challenged: Share = 0.36  # payments that go through 3-D Secure
-    challenge_mean_s: PositiveFloat = 37.0
+    challenge_mean_s: Seconds = 37.0
     challenge_fail: Share = 0.2
-    plain_s: PositiveFloat = 2.0
-    timeout_s: PositiveFloat = 60.0  # how long a caller waits for a lost answer
+    plain_s: Seconds = 2.0
+    timeout_s: Seconds = 60.0  # how long a caller waits for a lost answer
 
 
 class Holds(Part):
     """The holds every strategy hands out."""
 
-    ttl_s: PositiveFloat = 900.0
+    ttl_s: Seconds = 900.0
 
 
 class Sweeper(Part):
     """The periodic job that gives expired holds back."""
 
-    period_s: PositiveFloat = 30.0
+    period_s: Annotated[float, Field(ge=1.0, le=WEEK_S)] = 30.0
     grace_s: NotNegative = 0.0
     batch: PositiveInt = 1000
 
@@ -96,12 +99,12 @@ class Servers(Part):
     count: PositiveInt = 2
     workers: PositiveInt = 200  # requests in flight per server
     database_pool: PositiveInt = 20  # connections per server
-    database_pool_timeout_s: PositiveFloat = 30.0
+    database_pool_timeout_s: Seconds = 30.0
     redis_pool: PositiveInt = 50
     redis_retries: Annotated[int, Field(ge=0, le=100)] = 0  # redis-py's own resends
-    redis_timeout_s: PositiveFloat = 2.0  # socket timeout
-    database_timeout_s: PositiveFloat = 5.0
-    lock_timeout_s: PositiveFloat = 10.0  # waiting for the database's write lock
+    redis_timeout_s: Seconds = 2.0  # socket timeout
+    database_timeout_s: Seconds = 5.0
+    lock_timeout_s: Seconds = 10.0  # waiting for the database's write lock
     clock_skew_sd_s: NotNegative = 0.020
 
 
@@ -120,7 +123,7 @@ class RedisDisk(Part):
     """How Redis writes to its disk (matters only under rdb and aof-*)."""
 
     fsync_ms: PositiveFloat = 2.0
-    snapshot_s: PositiveFloat = 0.5  # how long one RDB snapshot takes
+    snapshot_s: Seconds = 0.5  # how long one RDB snapshot takes
     save_points: tuple[tuple[PositiveInt, PositiveInt], ...] = (
         (3600, 1),
         (300, 100),

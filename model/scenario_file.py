@@ -164,7 +164,8 @@ def _with_trace(
         raise ScenarioError(explain(source.label, [problem], settings))
     trace = read_trace(path, most_quantity=scenario.sale.capacity)
     given = lookup(data, ("arrivals", "buyers"))
-    if given not in (NO_VALUE, len(trace.arrivals_s)):
+    beside = not by_command_line or any(s.path == ("arrivals", "buyers") for s in settings)
+    if beside and given not in (NO_VALUE, len(trace.arrivals_s)):
         problem = Problem(
             path=("arrivals", "buyers"),
             value=given,

@@ -40,10 +40,18 @@ def matches(expected: str, printed: str) -> bool:
     return re.fullmatch("(?:.*\n)*?".join(parts), printed) is not None
 
 
+def write_scenario(folder: Path) -> None:
+    """The TOML file README shows, under the name its first line gives."""
+    (toml,) = re.findall(r"```toml\n# (my-sale\.toml)(.*?)```", README, flags=re.DOTALL)
+    (folder / toml[0]).write_text("#" + toml[1])
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all commands: a replay finds what the comparison before it wrote."""
-    return tmp_path_factory.mktemp("reader")
+    made = tmp_path_factory.mktemp("reader")
+    write_scenario(made)
+    return made
 
 
 @pytest.mark.xdist_group("readme")
@@ -58,14 +66,27 @@ def test_every_command_prints_what_readme_says(folder: Path) -> None:
 
 def test_the_scenario_in_readme_is_valid(folder: Path) -> None:
     """The TOML of README runs, with the plan it defines."""
-    (toml,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
-    (folder / "my-sale.toml").write_text(toml)
     printed = run(
         "holdfast compare my-sale.toml --strategies redis-hold --faults bad-night --runs 1"
         " --persistence none --set buyers=40",
         folder,
     )
     assert "bad-night" in printed
+
+
+def test_the_python_in_readme_runs(folder: Path) -> None:
+    """The example of the Python API prints a line for each cell."""
+    (program,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(answer.stdout.splitlines()) == 2
+    assert "redis-kill, none violated" in answer.stdout
 
 
 def test_a_changed_output_would_be_noticed() -> None:
@@ -92,4 +113,5 @@ def fill(folder: Path) -> str:
 
 if __name__ == "__main__":  # python -m tests.test_readme: writes the outputs into README
     with tempfile.TemporaryDirectory() as scratch:
+        write_scenario(Path(scratch))
         (ROOT / "README.md").write_text(fill(Path(scratch)))

@@ -176,3 +176,36 @@ def test_a_reader_that_leaves_changes_nothing(tmp_path: Path) -> None:
     command.stderr.close()
     assert command.wait(timeout=60) == 0
     assert errors == b""
+
+
+def test_a_full_disk_behind_standard_output_is_a_wrong_command(tmp_path: Path) -> None:
+    """Status 1 means a violated invariant; a full disk is one message and status 2."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full here; Linux has one")
+    command = [sys.executable, "-m", "holdfast", "list", "faults"]
+    with full.open("w") as nowhere:
+        ended = subprocess.run(
+            command, stdout=nowhere, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False
+        )
+    assert ended.returncode == 2
+    assert "standard output cannot be written" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["compare", "small", "--out", ""], "is no folder"),
+        (["compare", "small", "--set", "hold.ttl_s=1e308"], "must be at most 604800"),
+        (["compare", "small", "--set", "sweeper.period_s=0.001"], "must be at least 1"),
+    ],
+)
+def test_what_would_never_end_or_land_anywhere_is_refused(arguments: list[str], says: str) -> None:
+    """A time of many years, a sweep each millisecond, and no folder: one message each."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "holdfast", *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert says in ended.stderr
+    assert not ended.stdout
