@@ -144,6 +144,7 @@ class Crowd:
         self, number: int, wish: Intentions, travel: Pace
     ) -> Generator[simpy.Event, Any, Hold | None]:
         retry: Random | None = None
+        hold: Hold | None
         for attempt in range(1, self.settings.max_attempts + 1):
             request = HoldRequest(
                 hold_id=f"h{number}-{attempt}",
@@ -157,7 +158,7 @@ class Crowd:
             )
             if hold is not None:
                 last.expires_s = hold.expires_at - EPOCH_S
-                return hold  # type: ignore[no-any-return]
+                return hold
             if last.outcome is not Outcome.REFUSED:
                 return None
             if retry is None:

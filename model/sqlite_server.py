@@ -45,7 +45,6 @@ class SimulatedSQLite:
         self.commit_travel = commit
         self.lock_timeout_s = lock_timeout_s
         self.alive = True
-        self.incarnation = 1
         self.clock_offset_s = 0.0
         self.statements = 0
         self.lock_wait_s = 0.0
@@ -98,7 +97,6 @@ class SimulatedSQLite:
     def start(self) -> None:
         """The server is back, with everything that was committed."""
         self.alive = True
-        self.incarnation += 1
 
     def close(self) -> None:
         """Close the files, which is the end of them."""
