@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chaos.persistence import Persistence
 from holdfast.errors import WrongCommand, check_names
-from model.spec import Persistence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.persistence import Persistence
 from holdfast.cells import CellResult, sum_up
 from holdfast.choices import StrategyChoice, parse_strategies
 from holdfast.errors import WorkersLost, WrongCommand
@@ -15,7 +16,6 @@ from holdfast.stories import Story, StoryTask, choose, find_story
 from holdfast.workers import Workers, cores
 from model.scenario import Scenario
 from model.scenario_file import load_scenario
-from model.spec import Persistence
 
 INTERRUPTED = "interrupted"
 OnRun = Callable[[int, int], None]

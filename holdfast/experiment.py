@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chaos.persistence import Persistence
 from chaos.plans import UnknownFault
 from holdfast.choices import StrategyChoice
 from holdfast.errors import WrongCommand, check_names
 from model.scenario import Scenario
 from model.scenario_plans import resolve_plan
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from reservation.api import StrategyInfo
 from reservation.catalogue import STRATEGIES, find, resolve_options
 

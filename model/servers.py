@@ -10,14 +10,15 @@ from typing import Any
 import simpy
 
 from chaos.faults import Target
+from chaos.persistence import Persistence
 from model.kernel import EPOCH_S, Kernel, Places, Request
 from model.link import Link, TravelTime
 from model.provider import SimulatedProvider
-from model.redis_client import make_client
-from model.redis_server import SimulatedRedis
-from model.spec import Persistence, RunSpec
-from model.sqlite_client import make_engine
-from model.sqlite_server import SimulatedSQLite
+from model.redis.client import make_client
+from model.redis.server import SimulatedRedis
+from model.spec import RunSpec
+from model.sqlite.client import make_engine
+from model.sqlite.server import SimulatedSQLite
 from model.streams import stream
 from reservation.api import Stores, Strategy, StrategyInfo
 from reservation.errors import NotApplied

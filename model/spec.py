@@ -1,21 +1,11 @@
 """One run, named: everything that decides it, and what comes back."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from chaos.persistence import Persistence
 from model.history import History
 from model.scenario import Scenario
-
-
-class Persistence(StrEnum):
-    """How the simulated Redis keeps its data."""
-
-    NONE = "none"
-    RDB = "rdb"
-    AOF_ALWAYS = "aof-always"
-    AOF_EVERYSEC = "aof-everysec"
-    AOF_NO = "aof-no"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

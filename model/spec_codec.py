@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from chaos.persistence import Persistence
 from model.scenario import Scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 
 REQUIRED = ("scenario", "strategy", "seed")
 

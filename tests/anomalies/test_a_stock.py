@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from chaos.faults import At, ClockStep, FaultPlan, PlannedFault
-from model import sqlite_client
-from model.sqlite_dialect import SimulatedSQLiteCompiler
+from model.sqlite import client as sqlite_client
+from model.sqlite.dialect import SimulatedSQLiteCompiler
 from tests.anomalies.trial import Trial, assert_caught, assert_clean, evenly, hostile, where
 
 # The first sweepers wake at 30 s and find what everybody held at the opening expired.

@@ -3,7 +3,7 @@
 See `test_a_stock.py` for how these tests work.
 """
 
-from model.spec import Persistence
+from chaos.persistence import Persistence
 from tests.anomalies.crowds import RefreshingAtTheReaper
 from tests.anomalies.trial import Trial, assert_caught, assert_clean, at, evenly, hostile, where
 

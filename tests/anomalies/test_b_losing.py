@@ -8,8 +8,8 @@ and refunded. `no-overhold` goes with it: the lost hold was promised, and so was
 import pytest
 
 from chaos.faults import At, ClockStep, FaultPlan, PlannedFault, Target
+from chaos.persistence import Persistence
 from model.scenario import Scenario
-from model.spec import Persistence
 from tests.anomalies.trial import Trial, assert_caught, assert_clean, at, evenly, hostile
 
 LOST = ("hold-honoured", "no-overhold")

@@ -13,11 +13,12 @@ from typing import Any
 from unittest.mock import patch
 
 from chaos.faults import FaultPlan
+from chaos.persistence import Persistence
 from model.buyers import Crowd
 from model.history import History
 from model.run import simulate
 from model.scenario import FaultEntry, Plan, Scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from properties import sometimes
 from properties.judge import judge
 from properties.verdicts import Status, Verdict

@@ -6,9 +6,10 @@ kept, because these machines are noisy. Target of the project: a ratio of at mos
 
 import time
 
+from chaos.persistence import Persistence
 from model.run import simulate
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from reservation.api import AdmissionKind
 from reservation.catalogue import STRATEGIES
 from tests.benchmarks.floor import direct_seconds, recorded_calls

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 
+from chaos.persistence import Persistence
 from model.run import simulate
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 
 SIZES = (10_000, 100_000)
 

@@ -9,8 +9,8 @@ printed anywhere means nothing.
 
 import pytest
 
+from chaos.persistence import Persistence
 from model.scenario import FaultEntry, Scenario
-from model.spec import Persistence
 from tests.anomalies.trial import Trial, assert_caught, assert_clean, at, hostile
 
 SEEDS = range(1, 11)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from chaos.persistence import Persistence
 from holdfast.cells import CellResult, sum_up
 from holdfast.choices import StrategyChoice
 from holdfast.cli import app
 from holdfast.experiment import Cell
 from holdfast.judged import JudgedRun
-from model.spec import Persistence
 from properties.judge import INVARIANTS
 from properties.verdicts import Status
 from tests.holdfast.made_up import Command, MakeResults, MakeRun, clean_environment, verdict

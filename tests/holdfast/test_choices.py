@@ -2,6 +2,7 @@
 
 import pytest
 
+from chaos.persistence import Persistence
 from holdfast.choices import (
     StrategyChoice,
     parse_names,
@@ -10,7 +11,6 @@ from holdfast.choices import (
     parse_strategies,
 )
 from holdfast.errors import WrongCommand
-from model.spec import Persistence
 
 
 @pytest.mark.parametrize(

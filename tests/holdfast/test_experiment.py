@@ -2,13 +2,13 @@
 
 import pytest
 
+from chaos.persistence import Persistence
 from chaos.plans import EmptyFault
 from holdfast.choices import parse_strategies
 from holdfast.errors import WrongCommand
 from holdfast.experiment import Experiment, plan_experiment
 from model.scenario import Plan, Scenario
 from model.scenario_file import load_scenario
-from model.spec import Persistence
 from reservation.catalogue import STRATEGIES, BadOption, UnknownStrategy
 
 

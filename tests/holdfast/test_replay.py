@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from chaos.persistence import Persistence
 from model.history_file import write_history
 from model.run import simulate
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from tests.holdfast.made_up import Command
 
 HISTORIES = Path(__file__).parents[1] / "histories"

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from chaos.persistence import Persistence
 from holdfast.cells import CellResult
 from holdfast.shrink import BUYER, buyers_of, fails, shrink, small_world
 from holdfast.stories import Story, StoryTask, choose, find_story, tell_lines
 from model.history import FaultSpan, Operation, Outcome
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from tests.holdfast.made_up import MakeResults, MakeRun
 
 

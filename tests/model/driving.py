@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 import simpy
 
 from chaos.faults import Target
+from chaos.persistence import Persistence
 from model.kernel import Kernel, Places, Request
 from model.link import Link, Pace, TravelTime
-from model.redis_client import make_client
-from model.redis_server import SimulatedRedis
-from model.spec import Persistence
-from model.sqlite_client import make_engine
-from model.sqlite_server import SimulatedSQLite
+from model.redis.client import make_client
+from model.redis.server import SimulatedRedis
+from model.sqlite.client import make_engine
+from model.sqlite.server import SimulatedSQLite
 
 FAST = TravelTime(1.0, 1.0)  # every round trip takes exactly 1 ms
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import fakeredis
 import pytest
 
-from model.fakeredis_clock import CLOCK, install
 from model.kernel import EPOCH_S
+from model.redis.fakeredis_clock import CLOCK, install
 from tests.model.driving import SmallWorld
 
 

@@ -27,10 +27,11 @@ from chaos.faults import (
     Target,
     UnsupportedFault,
 )
+from chaos.persistence import Persistence
 from model.history import History, Operation, Outcome
 from model.run import simulate
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 
 AT_20 = At(earliest_s=20.0, latest_s=20.0)
 

@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from chaos.faults import Death
-from model.redis_refusals import UnsupportedCommand
-from model.spec import Persistence
+from chaos.persistence import Persistence
+from model.redis.refusals import UnsupportedCommand
 from tests.model.driving import SmallWorld
 
 

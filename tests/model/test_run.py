@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from chaos.persistence import Persistence
 from model.arrivals import arrival_times
 from model.history import Outcome
 from model.run import WrongAdmission, simulate
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from reservation.catalogue import STRATEGIES
 
 SMALL = {"arrivals.buyers": "40", "sale.capacity": "12"}

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from chaos.persistence import Persistence
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from model.spec_codec import SpecError, spec_from_meta, spec_to_meta
 
 

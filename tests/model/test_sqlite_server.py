@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, exc, func, insert, select, text, update
 
-from model.sqlite_client import StatementRefused
+from model.sqlite.client import StatementRefused
 from tests.model.driving import SmallWorld
 
 metadata = MetaData()

@@ -21,11 +21,12 @@ from chaos.faults import (
     Target,
     UnsupportedFault,
 )
+from chaos.persistence import Persistence
 from model.history import History
 from model.kernel import ServerDied
 from model.run import simulate
 from model.scenario_file import load_scenario
-from model.spec import Persistence, RunSpec
+from model.spec import RunSpec
 from properties.judge import judge
 from properties.verdicts import Status
 from tests.model.driving import SmallWorld
@@ -215,7 +216,7 @@ def test_two_traps_at_one_crossing_both_spring(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_script_may_not_do_what_a_client_may_not() -> None:
     """Lua bypassed the refusals, and drew from the global generator."""
-    from model.redis_refusals import UnsupportedCommand
+    from model.redis.refusals import UnsupportedCommand
 
     client = SmallWorld().client()
     with pytest.raises(UnsupportedCommand, match="SRANDMEMBER"):

@@ -52,7 +52,7 @@ def redis_server() -> fakeredis.FakeServer:
 @pytest.fixture
 def redis(redis_server: fakeredis.FakeServer, clock: FakeClock) -> Iterator[Any]:
     """A client of that server, whose deadlines run on the fake clock."""
-    from model import fakeredis_clock
+    from model.redis import fakeredis_clock
 
     class _FakeTime(fakeredis_clock.ServerTime):
         def time(self) -> float:

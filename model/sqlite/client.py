@@ -13,8 +13,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from model.kernel import Kernel, Places
 from model.link import LinkCut, ReplyLost, TravelTime
-from model.sqlite_dialect import FOR_UPDATE, REMEDY
-from model.sqlite_server import LockTimeout, Session, SimulatedSQLite, classified, classify
+from model.sqlite.dialect import FOR_UPDATE, REMEDY
+from model.sqlite.server import LockTimeout, Session, SimulatedSQLite, classified, classify
 
 
 class Disconnected(sqlite3.OperationalError):

@@ -77,7 +77,7 @@ class SimulatedSQLite:
         return self._main if self.writer in {None, session} else self._reader
 
     def open_session(self) -> "Session":
-        """A new session, without crossing anything (see `model.sqlite_client` for that)."""
+        """A new session, without crossing anything (see `model.sqlite.client` for that)."""
         self._next_session += 1
         session = Session(self, self._next_session)
         self._sessions[session.number] = session

@@ -1,9 +1,9 @@
 """A simulated Redis server: fakeredis for the commands, our own rules for its clock and its deaths.
 
 What is ours: the server's clock is virtual; every command that changed something is journalled;
-when the server dies, `redis_disk` says how many of those the disk kept, and the restarted server
-holds exactly that prefix (deadlines are absolute, so they ran on while it was down). What a single
-in-process server cannot honour is refused by name, never approximated.
+when the server dies, `model.redis.disk` says how many of those the disk kept, and the restarted
+server holds exactly that prefix (deadlines are absolute, so they ran on while it was down). What a
+single in-process server cannot honour is refused by name, never approximated.
 """
 
 import pickle
@@ -13,12 +13,12 @@ from fakeredis import FakeServer
 from fakeredis._core import Database, Item
 
 from chaos.faults import Death
-from model.fakeredis_clock import CLOCK
+from chaos.persistence import Persistence
 from model.kernel import EPOCH_S, Kernel
-from model.redis_disk import AppendOnlyFile, Snapshots
-from model.redis_refusals import refuse_unsupported
-from model.redis_scripts import ScriptingSocket
-from model.spec import Persistence
+from model.redis.disk import AppendOnlyFile, Snapshots
+from model.redis.fakeredis_clock import CLOCK
+from model.redis.refusals import refuse_unsupported
+from model.redis.scripts import ScriptingSocket
 
 
 class JournalledDatabase(Database):
@@ -59,7 +59,7 @@ class ServerSocket(ScriptingSocket):
         super().__init__(*args, **kwargs)
 
     def sendall(self, data: Any) -> None:
-        """Run one command, given as its fields (see `model.redis_client.FieldPacker`)."""
+        """Run one command, given as its fields (see `model.redis.client.FieldPacker`)."""
         self._process_command(data)
 
     def _process_command(self, fields: list[bytes]) -> None:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from model.kernel import Kernel, Places
 from model.link import Link, LinkCut, ReplyLost, TravelTime
-from model.redis_server import ServerSocket, SimulatedRedis
+from model.redis.server import ServerSocket, SimulatedRedis
 
 
 class FieldPacker:

@@ -17,7 +17,7 @@ from typing import Any
 import simpy
 
 from chaos.faults import Death
-from model.spec import Persistence
+from chaos.persistence import Persistence
 
 EVERYSEC_PERIOD_S = 1.0
 ROUNDING_S = 1e-9  # now + (when - now) may come out just below `when`

@@ -18,7 +18,7 @@ from fakeredis.commands_mixins.scripting_mixin import (
     _convert_redis_arg,
 )
 
-from model.redis_refusals import refuse_unsupported
+from model.redis.refusals import refuse_unsupported
 
 
 class ScriptingSocket(FakeSocket):

@@ -1,0 +1,1 @@
+"""The simulated database: SQLite under READ COMMITTED rules, in virtual time."""
