@@ -77,8 +77,11 @@ def _weigh(verdict: Verdict, history: History, seen: dict[str, int]) -> Verdict:
         reason = f"no violation in what is left, but {damage}"
         return inconclusive(verdict.invariant, reason, examined=verdict.examined)
     fault = str(history.meta.get("fault", "none"))
+    live = history.meta.get("arm") == "live"
     missing = [
-        witness for witness in sometimes.needed(verdict.invariant, fault) if not seen[witness]
+        witness
+        for witness in sometimes.needed(verdict.invariant, fault, live=live)
+        if not seen[witness]
     ]
     if missing:
         never = "; ".join(f"{name} ({sometimes.WITNESSES[name]})" for name in missing)
