@@ -6,6 +6,7 @@ from sqlalchemy import Connection, insert
 
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
+from model.collector import rare_collections
 from model.history import FaultSpan, History
 from model.housekeeping import Housekeeping
 from model.injector import Injector
@@ -48,10 +49,11 @@ def simulate(spec: RunSpec, *, record_crossings: bool = False) -> RunResult:
     history = new_history(spec)
     cloud = Cloud(kernel, spec, info, options)
     try:
-        sale = Sale(cloud, history, Injector(cloud, history, plan))
-        sale.open()
-        sale.play()
-        return sale.close()
+        with rare_collections():
+            sale = Sale(cloud, history, Injector(cloud, history, plan))
+            sale.open()
+            sale.play()
+            return sale.close()
     finally:
         cloud.close()
 
