@@ -12,9 +12,12 @@ import typer
 
 from holdfast import __version__, interrupts
 from holdfast.options import (
+    Agree,
+    AllowDestructive,
     Budget,
     Crossings,
     Database,
+    DatabaseUrl,
     Faults,
     Format,
     Histories,
@@ -24,12 +27,16 @@ from holdfast.options import (
     OnlyBuyers,
     Out,
     OutputFormat,
+    RedisUrl,
     Required,
     Runs,
     ScenarioName,
     Seed,
     Settings,
+    Stack,
     Strategies,
+    TimeFactor,
+    ToxiproxyUrl,
     Trace,
     What,
 )
@@ -103,6 +110,60 @@ def compare(  # noqa: PLR0913 - a command has as many parameters as options
         budget_s=budget,
     )
     answer(lambda: run_compare(choices))
+
+
+@app.command()
+def live(  # noqa: PLR0913 - a command has as many parameters as options
+    scenario: ScenarioName = "on-sale",
+    *,
+    stack: Stack = "embedded",
+    redis_url: RedisUrl = None,
+    database_url: DatabaseUrl = None,
+    toxiproxy_url: ToxiproxyUrl = None,
+    allow_destructive: AllowDestructive = False,
+    agree: Agree = False,
+    time_factor: TimeFactor = 30.0,
+    strategies: Strategies = None,
+    faults: Faults = None,
+    persistence: Modes = None,
+    runs: Runs = 3,
+    seed: Seed = 1,
+    settings: Settings = None,
+    output: OutputFormat = Format.TEXT,
+    require: Required = None,
+    out: Out = Path("holdfast-out"),
+    budget: Budget = None,
+) -> None:
+    """Hold the same sales on real Redis and PostgreSQL, break them, and judge what happened."""
+    from holdfast.commands import CompareChoices, answer
+    from holdfast.live.choices import LiveChoices, run_live
+    from holdfast.live.stacks import StackChoice
+
+    options = CompareChoices(
+        scenario=scenario,
+        strategies=strategies,
+        faults=faults,
+        persistence=persistence,
+        runs=runs,
+        seed=seed,
+        database="postgres",
+        jobs=1,
+        settings=settings or [],
+        as_json=output is Format.JSON,
+        required=require or [],
+        out=out,
+        budget_s=budget,
+    )
+    servers = StackChoice(
+        name=stack,
+        redis_url=redis_url,
+        database_url=database_url,
+        toxiproxy_url=toxiproxy_url,
+        allow_destructive=allow_destructive,
+    )
+
+    choices = LiveChoices(compare=options, stack=servers, factor=time_factor, agree=agree)
+    answer(lambda: run_live(choices))
 
 
 @app.command()

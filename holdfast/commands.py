@@ -84,10 +84,10 @@ def run_compare(choices: CompareChoices) -> ExitStatus:
         )
     with reader_may_leave():
         if choices.as_json:
-            _print_json(compare_as_dict(result))
+            print_json(compare_as_dict(result))
         else:
             print_comparison(result, output())
-    return _compare_status(result, choices.required)
+    return compare_status(result, choices.required)
 
 
 def _experiment(choices: CompareChoices) -> Experiment:
@@ -104,7 +104,8 @@ def _experiment(choices: CompareChoices) -> Experiment:
     )
 
 
-def _compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus:
+def compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus:
+    """Say on standard error what is wrong with the runs; return the command's exit status."""
     for cell in result.cells:
         if cell.crashes:
             complain(_crash_message(cell.crashes[0].crash, cell.cell.slug, len(cell.crashes)))
@@ -189,7 +190,7 @@ def _print_judged(judged: Sequence[JudgedFile], *, as_json: bool) -> None:
             }
             for path, history, verdicts in judged
         ]
-        _print_json({"holdfast": __version__, "command": "judge", "histories": histories})
+        print_json({"holdfast": __version__, "command": "judge", "histories": histories})
     else:
         console = output()
         for path, history, verdicts in judged:
@@ -203,7 +204,7 @@ def run_list(what: str, *, as_json: bool) -> ExitStatus:
     found = entries(Shelf(what))
     with reader_may_leave():
         if as_json:
-            _print_json({"holdfast": __version__, "command": "list", what: found})
+            print_json({"holdfast": __version__, "command": "list", what: found})
         else:
             _print_entries(found)
     return ExitStatus.DONE
@@ -220,5 +221,6 @@ def _print_entries(found: Sequence[dict[str, Any]]) -> None:
                 put(console, Text(row, style="dim"))
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def print_json(document: dict[str, Any]) -> None:
+    """Print one document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

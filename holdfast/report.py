@@ -16,18 +16,33 @@ from holdfast.terminal import fold, put, width
 from holdfast.wording import at
 
 
-def print_comparison(result: CompareResult, console: Console) -> None:
-    """Print everything, in the order in which it is read."""
+def print_comparison(
+    result: CompareResult,
+    console: Console,
+    *,
+    preface: Iterable[str] = (),
+    repeatable: bool = True,
+) -> None:
+    """Print everything, in the order in which it is read.
+
+    `preface` are sentences for below the heading. What is not `repeatable` has no replay command:
+    its stories name the stored history instead.
+    """
     wide = width(console)
     for line in _heading(result, wide):
         put(console, line)
+    for sentence in preface:
+        for line in fold(sentence, wide):
+            put(console, line)
     sections: list[tuple[str, Iterable[Text | str]]] = [
         ("Verdicts", verdict_lines(result.cells, wide)),
         ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
         ("What it says", _wrapped(findings(result.cells), wide)),
     ]
     if result.stories or result.untold:
-        sections.append(("Stories: the smallest failing run found", _stories(result, wide)))
+        title = "the smallest failing run found" if repeatable else "the first failing run"
+        stories = _stories(result, wide, repeatable=repeatable)
+        sections.append((f"Stories: {title}", stories))
     for title, lines in sections:
         put(console)
         put(console, Text(title, style="bold underline"))
@@ -57,18 +72,18 @@ def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
         )
 
 
-def _stories(result: CompareResult, wide: int) -> Iterator[Text | str]:
+def _stories(result: CompareResult, wide: int, *, repeatable: bool) -> Iterator[Text | str]:
     for story in result.stories:
-        yield from _story(story, result.cells[story.cell].cell, wide)
+        yield from _story(story, result.cells[story.cell].cell, wide, repeatable=repeatable)
     for invariant, why in result.untold.items():
         yield Text.assemble((invariant, "bold"), f": no story: {why.strip().splitlines()[-1]}")
 
 
-def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
+def _story(story: Story, cell: Cell, wide: int, *, repeatable: bool) -> Iterator[Text | str]:
     fault = "with no fault" if cell.fault == "none" else f"under {cell.fault}"
     mode = "" if cell.persistence is None else f", persistence {cell.persistence.value}"
     world = f"{story.buyers} buyer{'s' if story.buyers > 1 else ''}, capacity {story.capacity}"
-    if not story.small:
+    if repeatable and not story.small:
         world += " (no smaller run fails)"
     yield Text.assemble(
         (story.invariant, "bold"),
@@ -86,7 +101,7 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
             yield Text(row, style="" if line.actor else "magenta")
     for row in fold(story.conclusion, wide, first="  => "):
         yield Text(row, style="bold")
-    yield f"  {replay_command(story.path)}"
+    yield f"  {replay_command(story.path)}" if repeatable else f"  history {story.path}"
     yield ""
 
 

@@ -100,6 +100,14 @@ def find_story(task: StoryTask) -> Story | str:
         return traceback.format_exc()
 
 
+def tell_stored(task: StoryTask) -> Story | str:
+    """Tell the stored run itself, which cannot be run again; returns why, when there is none."""
+    whole = _stored_failure(task)
+    if whole is None or task.seen is None:
+        return "no history of it is stored"
+    return tell(task, whole, task.seen, small=False)
+
+
 def _find(task: StoryTask) -> Story | str:
     whole = _stored_failure(task)
     failure = shrink(task.spec, task.invariant, whole)
@@ -141,7 +149,7 @@ def tell(task: StoryTask, failure: Failure, path: Path, *, small: bool) -> Story
         buyers=buyers_of(spec.scenario) if only is None else len(only),
         capacity=spec.scenario.sale.capacity,
         small=small,
-        lines=tuple(tell_lines(told, history.faults)),
+        lines=tuple(tell_lines(told, history.faults, at_once_s=_at_once_s(history))),
         left_out=len(operations) - len(told),
         conclusion=failure.violation.message,
         path=path,
@@ -163,7 +171,17 @@ def idle(operation: Operation) -> bool:
     return operation.kind == "sweep" and operation.outcome is Outcome.OK and not operation.returned
 
 
-def tell_lines(operations: Sequence[Operation], faults: Sequence[FaultSpan]) -> list[StoryLine]:
+def _at_once_s(history: History) -> float:
+    """A live history is in the scenario's seconds, in which machines seem slower."""
+    return ANSWERED_AT_ONCE_S * float(history.meta.get("time_factor", 1.0))
+
+
+def tell_lines(
+    operations: Sequence[Operation],
+    faults: Sequence[FaultSpan],
+    *,
+    at_once_s: float = ANSWERED_AT_ONCE_S,
+) -> list[StoryLine]:
     """Put operations and faults in the order of time; a long call has a beginning and an end."""
     lines = [StoryLine(at_s=span.started_s, actor="", text=fault_begins(span)) for span in faults]
     lines += [
@@ -173,7 +191,7 @@ def tell_lines(operations: Sequence[Operation], faults: Sequence[FaultSpan]) -> 
     ]
     for op in operations:
         end_s = op.invoked_s if op.completed_s is None else op.completed_s
-        if op.completed_s is None or end_s - op.invoked_s <= ANSWERED_AT_ONCE_S:
+        if op.completed_s is None or end_s - op.invoked_s <= at_once_s:
             lines.append(StoryLine(at_s=end_s, actor=op.actor, text=f"{asked(op)}: {answered(op)}"))
             continue
         lines.append(StoryLine(at_s=op.invoked_s, actor=op.actor, text=f"{asked(op)} ..."))

@@ -18,7 +18,6 @@ from chaos.faults import (
     At,
     AtCrossing,
     ClockStep,
-    DatabaseRestart,
     Fault,
     FaultPlan,
     Leg,
@@ -327,10 +326,9 @@ def _thing(fault: Fault, server: AppServer) -> tuple[Any, ...]:
 
 
 def _length_s(fault: Fault) -> float:
-    match fault:
-        case RedisDeath() | DatabaseRestart():
-            return fault.down_s
-        case Partition() | Slow() | SlowFsync():
-            return fault.duration_s
-        case _:
-            return 0.0
+    """How long a fault of the stack's lasts, in the scenario's seconds, before it is healed."""
+    for name in ("down_s", "duration_s"):
+        length_s = getattr(fault, name, None)
+        if length_s is not None:
+            return float(length_s)
+    return 0.0
