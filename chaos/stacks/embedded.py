@@ -159,13 +159,24 @@ class EmbeddedStack:
             return
         exits.callback(server.child.kill)
         self._front = (ports[1], ports[2])
-        server.start(
+        self.toxiproxy = server
+        self.revive_toxiproxy()
+
+    def revive_toxiproxy(self) -> None:
+        """Start it, also again when it has died by itself, with both proxies healthy.
+
+        Raises:
+            StackMissing: it is too old.
+            StackBroken: it did not become healthy, or a port is taken.
+        """
+        assert self.toxiproxy is not None
+        redis_port, database_port = self._front
+        self.toxiproxy.start(
             {
-                Target.REDIS: (ports[1], self.redis.port),
-                Target.DATABASE: (ports[2], self.database.port),
+                Target.REDIS: (redis_port, self.redis.port),
+                Target.DATABASE: (database_port, self.database.port),
             }
         )
-        self.toxiproxy = server
 
     def _break(self, fault: Fault) -> Breakage:
         match fault:
