@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
+from chaos.faults import FaultPlan
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
 from model.collector import rare_collections
@@ -34,17 +35,20 @@ def sweep_bound_s(scenario: Scenario) -> float:
     return 2.0 * scenario.sweeper.period_s + scenario.sweeper.grace_s + SLACK_S
 
 
-def simulate(spec: RunSpec, *, record_crossings: bool = False) -> RunResult:
+def simulate(
+    spec: RunSpec, *, record_crossings: bool = False, plan: FaultPlan | None = None
+) -> RunResult:
     """Run one sale in virtual time and return its history, trace hash and counts.
 
-    Equal specs give equal results, in any process.
+    Equal specs give equal results, in any process. A `plan` takes the place of the one that the
+    spec names (the same faults with measured lengths); such a history cannot be replayed.
 
     Raises:
         UnknownStrategy, BadOption, UnknownFault, ScenarioError, UnsupportedFault, WrongAdmission:
             the spec asks for what is not there.
     """
     info, options = chosen_strategy(spec)
-    plan = resolve_plan(spec.fault, spec.scenario)
+    plan = plan or resolve_plan(spec.fault, spec.scenario)
     kernel = Kernel(keep_crossings=record_crossings)
     history = new_history(spec)
     cloud = Cloud(kernel, spec, info, options)

@@ -12,6 +12,7 @@ from holdfast.commands import CompareChoices, compare_status, complain, print_js
 from holdfast.errors import ExitStatus, WrongCommand
 from holdfast.experiment import Experiment, plan_experiment
 from holdfast.gate import check_required
+from holdfast.live.agreement import agree, measure_before
 from holdfast.live.choices import LiveChoices
 from holdfast.live.experiment import FAST_END, LiveResult, run_live_experiment
 from holdfast.live.report import live_as_dict, print_live
@@ -58,15 +59,17 @@ def _started(stack: Stack) -> Iterator[Stack]:
 def _run(experiment: Experiment, arm: Arm, choices: LiveChoices) -> ExitStatus:
     options = choices.compare
     total = len(experiment.cells) * experiment.runs
+    measured = measure_before(experiment, arm) if choices.agree else {}
     with progress_bar(f"{total} live runs") as on_run:
         live = run_live_experiment(
             experiment, arm, out=options.out, budget_s=options.budget_s, on_run=on_run
         )
+    agreements = agree(live, measured) if choices.agree else None
     with reader_may_leave():
         if options.as_json:
-            print_json(live_as_dict(live))
+            print_json(live_as_dict(live, agreements))
         else:
-            print_live(live, output())
+            print_live(live, output(), agreements)
     return _status(live, options.required)
 
 

@@ -1,0 +1,82 @@
+"""Replies that are lost after their effect: on real connections, to the real client libraries."""
+
+import pytest
+
+from model.live.run import Arm
+from model.scenario import Plan, Scenario, Servers
+from tests.live.runner.sales import PROMPT, hold_sale, hostile, plan
+
+
+def losing(crossing: str, operation: str) -> Plan:
+    """The first such reply is lost, and only that one."""
+    return plan(
+        "lost-replies",
+        crossing=crossing,
+        operation=operation,
+        actor="buyer",
+        settings={
+            "probability": 1.0,
+            "duration_s": 0.001,
+            "target": crossing.split(maxsplit=1)[0],
+        },
+    )
+
+
+COMMIT = losing("database reply COMMIT", "checkout")
+TAKEN = losing("redis reply", "hold")
+
+
+def scenario(retries: int = 0, **plans: Plan) -> Scenario:
+    """A prompt sale without a rush on the stock, so that every hold is granted."""
+    tier = Servers(workers=40, database_pool=8, redis_pool=8, redis_retries=retries)
+    return hostile(plans, payment=PROMPT, servers=tier)
+
+
+@pytest.mark.parametrize(("idempotency", "status"), [("unique", "holds"), ("none", "violated")])
+def test_a_checkout_whose_commit_is_in_doubt_sells_once(
+    arm: Arm, idempotency: str, status: str
+) -> None:
+    """The order is there, its COMMIT's answer is not: the retried checkout gives that order.
+
+    The positive control forgets the idempotency key, and sells twice.
+    """
+    entry = COMMIT.faults[0].model_copy(update={"crossing": "database reply COMMIT"})
+    third = entry.model_copy(update={"occurrence": 2})  # the first notes the payment as pending
+    told = hold_sale(
+        arm,
+        "redis-hold-recheck",
+        scenario(commit=Plan(faults=(third,))),
+        "commit",
+        options={"idempotency": idempotency, "payment_intent": False},
+    )
+    assert [span.detail for span in told.history.faults if span.struck], told.history.faults
+    assert told.assessment.witnesses["retry-after-unknown"] > 0
+    assert told.says("charged-once") == status, told.assessment.verdicts["charged-once"]
+
+
+@pytest.mark.parametrize("retries", [0, 10])
+@pytest.mark.parametrize(
+    ("options", "leaked"),
+    [({"script": "two-steps", "request_id": False}, True), ({}, False)],
+    ids=["naive", "idempotent"],
+)
+def test_a_resent_deduction_counts_twice_only_in_the_naive_counter(
+    arm: Arm, retries: int, options: dict[str, object], *, leaked: bool
+) -> None:
+    """The deduction was applied and its answer lost: asked again, it is done again.
+
+    Whoever asks again (redis-py itself, or the buyer), unless the script knows the hold.
+    """
+    label = "redis reply DECRBY" if leaked else "redis reply EVALSHA"
+    told = hold_sale(
+        arm,
+        "redis-counter",
+        scenario(retries, taken=losing(label, "hold")),
+        "taken",
+        options=dict(options),
+    )
+    assert [span.detail for span in told.history.faults if span.struck], told.history.faults
+    lost = told.number("leaked_tickets")
+    assert (lost > 0) is leaked, told.assessment.verdicts["no-leak"]
+    unknown = told.assessment.witnesses["reply-lost"]
+    assert (unknown > 0) is (retries == 0), "redis-py hides the loss when it may ask again"
