@@ -35,6 +35,7 @@ from holdfast.options import (
     Settings,
     Stack,
     Strategies,
+    Sweeps,
     TimeFactor,
     ToxiproxyUrl,
     Trace,
@@ -171,13 +172,18 @@ def replay(
     trace: Trace,
     *,
     crossings: Crossings = False,
+    sweeps: Sweeps = False,
     only_buyers: OnlyBuyers = None,
     limit: Limit = None,
 ) -> None:
     """Run a stored history again, exactly, and show it operation by operation."""
     from holdfast.commands import answer, run_replay
 
-    answer(lambda: run_replay(trace, crossings=crossings, only_buyers=only_buyers, limit=limit))
+    answer(
+        lambda: run_replay(
+            trace, crossings=crossings, sweeps=sweeps, only_buyers=only_buyers, limit=limit
+        )
+    )
 
 
 @app.command()

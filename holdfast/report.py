@@ -83,7 +83,9 @@ def _story(story: Story, cell: Cell, wide: int, *, repeatable: bool) -> Iterator
     fault = "with no fault" if cell.fault == "none" else f"under {cell.fault}"
     mode = "" if cell.persistence is None else f", persistence {cell.persistence.value}"
     world = f"{story.buyers} buyer{'s' if story.buyers > 1 else ''}, capacity {story.capacity}"
-    if repeatable and not story.small:
+    if story.small:
+        world += f" (shrunk from {story.from_buyers} and {story.from_capacity})"
+    elif repeatable:
         world += " (no smaller run fails)"
     yield Text.assemble(
         (story.invariant, "bold"),
