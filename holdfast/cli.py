@@ -137,8 +137,7 @@ def live(  # noqa: PLR0913 - a command has as many parameters as options
 ) -> None:
     """Hold the same sales on real Redis and PostgreSQL, break them, and judge what happened."""
     from holdfast.commands import CompareChoices, answer
-    from holdfast.live.choices import LiveChoices, run_live
-    from holdfast.live.stacks import StackChoice
+    from holdfast.live.choices import LiveChoices, StackChoice, run_live
 
     options = CompareChoices(
         scenario=scenario,

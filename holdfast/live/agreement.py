@@ -106,7 +106,7 @@ def _cell(
         for run in runs
     ]
     pairs = list(zip([run.metrics for run in runs], simulated, strict=True))
-    return CellAgreement(live=result, measured=measured, numbers=dict(_numbers(pairs)))
+    return CellAgreement(live=result, measured=measured, numbers=compare_numbers(pairs))
 
 
 def _spans(result: CellResult) -> list[FaultSpan]:
@@ -126,24 +126,24 @@ def _simulated(spec: RunSpec, spans: list[FaultSpan], factor: float) -> Mapping[
     }
 
 
-def _numbers(
-    pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]],
-) -> Iterator[tuple[str, Compared]]:
+def compare_numbers(
+    pairs: Sequence[tuple[Mapping[str, float], ...]],
+) -> dict[str, Compared]:
+    """Compare the metrics of (live, simulated) runs, each pair of one seed."""
+    found = {}
     for name in COMPARED:
         both = [(live[name], sim[name]) for live, sim in pairs if name in live and name in sim]
         if not both:
             continue
-        live, sim = [a for a, _ in both], [b for _, b in both]
-        difference = paired_difference_95(live, sim)
-        yield (
-            name,
-            Compared(
-                simulated=mean_95(sim),
-                live=mean_95(live),
-                difference=difference,
-                disagrees=_disagrees(difference),
-            ),
+        live_values, simulated = [a for a, _ in both], [b for _, b in both]
+        difference = paired_difference_95(live_values, simulated)
+        found[name] = Compared(
+            simulated=mean_95(simulated),
+            live=mean_95(live_values),
+            difference=difference,
+            disagrees=_disagrees(difference),
         )
+    return found
 
 
 def _disagrees(difference: Mean) -> bool | None:

@@ -6,6 +6,8 @@ from holdfast.commands import CompareChoices
 from holdfast.errors import ExitStatus, WrongCommand
 from holdfast.live.stacks import REMEDY, StackChoice
 
+__all__ = ["LiveChoices", "StackChoice", "run_live"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveChoices:
