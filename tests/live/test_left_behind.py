@@ -3,13 +3,11 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,10 +15,10 @@ import pytest
 
 from chaos.stacks.contract import StackBroken
 from chaos.stacks.embedded import EmbeddedStack
-from tests.live.asking import greet, port_of
+from tests.live.asking import port_of
+from tests.live.leftovers import GONE_S, Made, lives
 
 ROOT = Path(__file__).parents[2]
-GONE_S = 20.0
 
 MAKER = """
 import json, sys, time
@@ -46,59 +44,6 @@ with EmbeddedStack() as stack:
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a stack of another process made."""
-
-    room: Path
-    pids: list[int]
-    ports: list[int]
-
-    def left(self) -> list[str]:
-        """Say what of it is still there."""
-        found = [f"directory {self.room}"] if self.room.exists() else []
-        found += [f"process {pid}" for pid in self.pids if lives(pid)]
-        for process in psutil.process_iter():
-            try:
-                if str(self.room) in " ".join(process.cmdline()):
-                    found.append(f"process {process.pid}: {' '.join(process.cmdline())}")
-            except psutil.Error:
-                continue
-        for port in self.ports:
-            try:
-                bind(port)
-            except OSError as error:
-                found.append(f"port {port}: {error}")
-        return found
-
-    def await_gone(self) -> list[str]:
-        """Wait until nothing is left, or say what is."""
-        deadline_s = time.monotonic() + GONE_S
-        while (left := self.left()) and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        return left
-
-
-def lives(pid: int) -> bool:
-    """Whether a process runs; one that ended may stay as a zombie until init reaps it."""
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def bind(port: int) -> None:
-    """Bind a port, as a server that starts again would.
-
-    Raises:
-        OSError: somebody listens on it.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", port))
-        probe.listen()
-
-
 @contextmanager
 def another_process(ends: str) -> Iterator[tuple[subprocess.Popen[str], Made]]:
     """A process with a stack whose servers are paused, and what it made."""
@@ -121,30 +66,29 @@ def another_process(ends: str) -> Iterator[tuple[subprocess.Popen[str], Made]]:
         yield process, made
 
 
-@pytest.mark.parametrize("ends", ["pass", "raise RuntimeError('amid a run')"])
-def test_nothing_is_left_when_the_block_ends(servers: None, ends: str) -> None:
-    """Leaving the block, normally or by an exception, removes everything before it returns.
+def test_nothing_is_left_after_an_exception(servers: None) -> None:
+    """Leaving the block by an exception removes everything before it returns.
 
     Paused servers and open connections do not keep it.
     """
-    with another_process(ends) as (process, made):
+    with another_process("raise RuntimeError('amid a run')") as (process, made):
         process.wait(GONE_S)
         assert made.left() == []
-        assert process.returncode == (0 if ends == "pass" else 1)
+        assert process.returncode == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_the_maker_is_killed(servers: None, number: signal.Signals) -> None:
-    """Ctrl-C raises in the maker; after SIGTERM and SIGKILL it is the guardian that cleans."""
+def test_nothing_is_left_after_a_ctrl_c(servers: None) -> None:
+    """SIGINT raises in the maker, and its guardian and servers, in sessions apart, get none."""
     with another_process("time.sleep(600)") as (process, made):
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         process.wait(GONE_S)
-        assert made.await_gone() == []
+        assert made.left() == []
+        assert process.returncode == -signal.SIGINT
 
 
-def test_nothing_is_left_when_a_child_of_the_maker_lives_on(servers: None) -> None:
-    """A forked worker holds the guardian's pipe open; the guardian looks for its parent too."""
-    ends = "import os; os.fork() or (os.setsid(), time.sleep(600)); time.sleep(600)"
+def test_nothing_is_left_when_the_maker_is_killed(servers: None) -> None:
+    """After SIGKILL the guardian cleans, also when a forked worker holds its pipe open."""
+    ends = "import os; os.fork() or time.sleep(600); time.sleep(600)"
     with another_process(ends) as (process, made):
         time.sleep(0.2)
         workers = psutil.Process(process.pid).children()
@@ -181,31 +125,3 @@ def test_a_failed_start_leaves_nothing(
     (redis,) = started
     assert not redis.child.running
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_stack_can_be_started_beside_another(embedded: EmbeddedStack) -> None:
-    """Two stacks share nothing, and ending one leaves the other alone."""
-    with EmbeddedStack() as other:
-        ours = set(map(port_of, vars_of(embedded)))
-        theirs = set(map(port_of, vars_of(other)))
-        assert not ours & theirs
-    embedded.check()
-    assert all(greet_any(port) == "refused" for port in theirs)
-
-
-def vars_of(stack: EmbeddedStack) -> list[str]:
-    """The URLs of a stack."""
-    endpoints = stack.endpoints
-    return [
-        endpoints.redis_url,
-        endpoints.database_url,
-        endpoints.direct_redis_url,
-        endpoints.direct_database_url,
-    ]
-
-
-def greet_any(port: int) -> str:
-    """What a client of Redis meets on a port."""
-    from chaos.faults import Target
-
-    return greet(Target.REDIS, port)

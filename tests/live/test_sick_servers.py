@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from chaos.faults import DatabaseRestart, Death, Fault, RedisDeath, Target
 from chaos.injectors.toxiproxy_api import ToxiproxyApi
 from chaos.persistence import Persistence
 from chaos.servers import binaries
 from chaos.servers.binaries import Program
-from chaos.servers.postgres_server import PostgresServer, unprivileged_user
+from chaos.servers.postgres_server import unprivileged_user
 from chaos.servers.redis_server import RedisServer
 from chaos.servers.room import Room, free_ports
 from chaos.servers.toxiproxy_server import ToxiproxyServer
 from chaos.stacks.contract import StackBroken, StackMissing
+from chaos.stacks.embedded import EmbeddedStack
 
 FINDERS = (binaries.redis_server, binaries.postgres, binaries.toxiproxy_server, binaries.compiler)
 
@@ -33,13 +35,13 @@ def fresh_search() -> Iterator[None]:
 
 
 @contextmanager
-def taken_port() -> Iterator[int]:
-    """A loopback port that somebody listens on."""
-    (port,) = free_ports(1)
+def taken(port: int) -> Iterator[None]:
+    """Somebody listens on a loopback port."""
     with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen()
-        yield port
+        yield
 
 
 def script(path: Path, text: str) -> Path:
@@ -79,24 +81,33 @@ def test_a_server_that_ends_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_a_port_that_is_taken_by_another(servers: None) -> None:
-    """Redis, PostgreSQL and Toxiproxy say so in their log, which the message quotes."""
-    with taken_port() as port, Room() as room:
-        redis = RedisServer(room, binaries.redis_server(), port)
-        with pytest.raises(StackBroken, match=r"(?s)^redis: ended .*Address already in use"):
-            redis.renew(Persistence.NONE)
-        postgres = PostgresServer(room, binaries.postgres(), port)
-        with pytest.raises(StackBroken, match=r"(?s)^postgres: ended .*Address already in use"):
-            postgres.create()
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        (RedisDeath(death=Death.SIGKILL, down_s=1.0), "redis"),
+        (DatabaseRestart(down_s=1.0), "postgres"),
+    ],
+)
+def test_a_port_that_another_takes_meanwhile(
+    embedded: EmbeddedStack, fault: Fault, name: str
+) -> None:
+    """The server says so in its log, which the message quotes; healing can be tried again."""
+    server = embedded.redis if name == "redis" else embedded.database
+    breakage = embedded.strike(fault)
+    with taken(server.port), pytest.raises(StackBroken) as raised:
+        breakage.heal()
+    assert str(raised.value).startswith(f"{name}: ended while it was starting (exit status 1)")
+    assert "Address already in use" in str(raised.value)
+    breakage.heal()
+    embedded.check()
 
 
 @pytest.mark.toxiproxy
 def test_a_port_of_a_proxy_that_is_taken(toxiproxy: None) -> None:
     """Toxiproxy answers with an error 500, which is not taken for a success."""
-    from chaos.faults import Target
-
-    with taken_port() as port, Room() as room:
-        server = ToxiproxyServer(room, binaries.toxiproxy_server(), free_ports(1)[0])
+    port, api_port = free_ports(2)
+    with taken(port), Room() as room:
+        server = ToxiproxyServer(room, binaries.toxiproxy_server(), api_port)
         try:
             with pytest.raises(StackBroken, match=r"^toxiproxy: .* address already in use"):
                 server.start({Target.REDIS: (port, port)})
