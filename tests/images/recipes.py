@@ -32,7 +32,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
         --encoding UTF8 --no-locale --no-sync -D "$PGDATA"
     : > /tmp/password
     echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
-    echo "CREATE DATABASE \\"$POSTGRES_DB\\"" | postgres --single -D "$PGDATA" postgres
+    echo "CREATE DATABASE \\"$POSTGRES_DB\\"" | postgres --single -F -D "$PGDATA" postgres
 fi
 exec "$@" -c listen_addresses='*' -c unix_socket_directories=/tmp
 """
