@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chaos.stacks.contract import StackBroken, StackMissing
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from docker import DockerClient
 
 ANSWER_S = 30.0
-"""How long one answer may take; Docker waits up to 10 s itself for a killed container to be gone."""
+"""How long one answer may take; Docker waits up to 10 s for a killed container to be gone."""
 
 GET_DOCKER = "apt install docker.io docker-compose (Debian), or docs.docker.com/engine/install"
 START_DOCKER = "start it: systemctl start docker, or as root: dockerd"
@@ -50,19 +50,18 @@ def asking(component: str, what: str) -> Iterator[None]:
         StackBroken: naming the component and what was being done.
     """
     docker = _library()
-    import requests
-
     try:
         yield
     except docker.errors.APIError as error:
         raise StackBroken(f"{component}: {what}: {error.explanation or error}") from error
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except (docker.errors.DockerException, OSError) as error:
         raise StackBroken(
             f"{component}: {what}: Docker's Engine does not answer ({error}); {START_DOCKER}"
         ) from error
 
 
-def _library():  # type: ignore[no-untyped-def]  # noqa: ANN202 - the module itself
+def _library() -> Any:
+    """Return the library `docker`, which has no types."""
     try:
         import docker
         import docker.errors

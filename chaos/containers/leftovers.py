@@ -11,7 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import psutil
 
@@ -74,7 +74,7 @@ class Custody:
         self.project = f"holdfast-{os.getpid()}-{secrets.token_hex(3)}"
         self._guardian: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Custody":
+    def __enter__(self) -> Self:
         """Appoint the guardian."""
         self._guardian = subprocess.Popen(  # noqa: S603 - this Python, our own script
             [sys.executable, "-I", guardian.__file__, self.host, self.project],

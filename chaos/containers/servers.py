@@ -14,7 +14,7 @@ from chaos.servers.redis_server import PERSISTENCE_LINES
 from chaos.stacks.contract import StackBroken
 
 ASK_S = 1.0
-OWNER = DATABASE = PASSWORD = "holdfast"  # docker-compose.yml; reachable from this machine only
+OWNER = DATABASE = PASSWORD = "holdfast"  # noqa: S105 - docker-compose.yml; on loopback only
 VOLUME = "/data"
 USUAL_SAVE_POINTS = "save 3600 1\nsave 300 100\nsave 60 10000\n"  # redis.conf of Redis 7
 SETTINGS = "holdfast.conf"  # docker-compose.yml has Redis include it from the volume

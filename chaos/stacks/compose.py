@@ -58,7 +58,7 @@ NEVER = "24h"  # how often Docker itself looks at the servers' health: they are 
 
 _TAKEN = re.compile(r"port is already allocated|address already in use|ports are not available")
 _NO_IMAGE = re.compile(
-    r"pull|manifest|registry|no such image|repository does not exist|lookup|unauthorized", re.I
+    r"(?i)pull|manifest|registry|no such image|repository does not exist|lookup|unauthorized"
 )
 
 

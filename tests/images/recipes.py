@@ -125,7 +125,7 @@ def _system() -> Rootfs:
 
 
 def _postgres_layout(folder: Path) -> tuple[str, str, Path, str, Path]:
-    """Return where PostgreSQL goes; where its modules go and are; where its shared files go and are.
+    """Return where it goes; where its modules go and are; where its shared files go and are.
 
     It finds both from where its own program lies. A wheel's tree may lie anywhere; Debian's
     /usr/lib/postgresql/15 and /usr/share/postgresql/15 must stay where they are.

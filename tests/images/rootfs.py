@@ -81,7 +81,7 @@ class Rootfs:
     def _with_parents(self) -> dict[str, Entry]:
         parents = {str(parent) for path in self._entries for parent in Path(path).parents}
         plain = Entry(content=None, mode=0o755, uid=0)
-        return {**{parent: plain for parent in parents - {"/"}}, **self._entries}
+        return {**dict.fromkeys(parents - {"/"}, plain), **self._entries}
 
 
 def fingerprint(archive: bytes, settings: Iterable[str]) -> str:
