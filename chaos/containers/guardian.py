@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import docker.errors
@@ -36,9 +37,9 @@ def clear(client: docker.DockerClient, project: str) -> int:
     chosen = {"label": f"{PROJECT_LABEL}={project}"}
     api = client.api
     containers = api.containers(all=True, quiet=True, filters=chosen)
-    for each in containers:
-        with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
-            api.remove_container(each["Id"], force=True, v=True)
+    if containers:
+        with ThreadPoolExecutor(len(containers)) as pool:
+            list(pool.map(lambda each: _remove_container(client, each["Id"]), containers))
     networks = api.networks(filters=chosen)
     for each in networks:
         with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
@@ -48,6 +49,11 @@ def clear(client: docker.DockerClient, project: str) -> int:
         with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
             api.remove_volume(each["Name"], force=True)
     return len(containers) + len(networks) + len(volumes)
+
+
+def _remove_container(client: docker.DockerClient, container: str) -> None:
+    with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
+        client.api.remove_container(container, force=True, v=True)
 
 
 def clear_for_good(client: docker.DockerClient, project: str) -> None:

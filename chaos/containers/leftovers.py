@@ -66,12 +66,16 @@ class Owner:
 
 
 class Custody:
-    """A project name, and a guardian that removes what carries it; a context manager."""
+    """A project name, and a guardian that removes what carries it; a context manager.
+
+    `making` is True while Compose may still be at work, so that more may appear.
+    """
 
     def __init__(self, client: "DockerClient", host: str) -> None:
         self.client = client
         self.host = host
         self.project = f"holdfast-{os.getpid()}-{secrets.token_hex(3)}"
+        self.making = False
         self._guardian: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -96,7 +100,7 @@ class Custody:
         assert keeper.stdout is not None
         try:
             guardian.clear(self.client, self.project)
-            if not any(failure) and not guardian.clear(self.client, self.project):
+            if not self.making and not guardian.clear(self.client, self.project):
                 keeper.stdin.write(b".")
                 keeper.stdin.flush()
         finally:

@@ -5,6 +5,7 @@ from itertools import count
 
 import psycopg
 import redis
+from psycopg.sql import SQL, Identifier
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -18,6 +19,15 @@ OWNER = DATABASE = PASSWORD = "holdfast"  # noqa: S105 - docker-compose.yml; on 
 VOLUME = "/data"
 USUAL_SAVE_POINTS = "save 3600 1\nsave 300 100\nsave 60 10000\n"  # redis.conf of Redis 7
 SETTINGS = "holdfast.conf"  # docker-compose.yml has Redis include it from the volume
+
+_THROW_OUT = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_SCHEMAS = """
+    SELECT nspname FROM pg_namespace
+    WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+"""
 
 
 class RedisContainer:
@@ -91,15 +101,21 @@ class PostgresContainer:
         return f"postgresql+psycopg://{OWNER}:{PASSWORD}@127.0.0.1:{port}/{DATABASE}"
 
     def renew(self) -> None:
-        """Drop the database with whoever is in it, and make it again, empty.
+        """Throw out whoever is in the database, and drop all that is in it.
+
+        A hundredth of a second, where dropping and making the database takes a whole one: that
+        waits for hundreds of files to reach the disk.
 
         Raises:
             StackBroken: it does not answer.
         """
         try:
-            with self._connect("template1") as connection:
-                connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-                connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0")
+            with self._connect() as connection:
+                connection.execute(_THROW_OUT)
+                schemas = [str(row[0]) for row in connection.execute(_SCHEMAS)]
+                for schema in schemas:
+                    connection.execute(SQL("DROP SCHEMA {} CASCADE").format(Identifier(schema)))
+                connection.execute("CREATE SCHEMA public")
         except psycopg.Error as error:
             raise StackBroken(self.child.says(f"gives no empty database ({error})")) from error
 
@@ -119,19 +135,19 @@ class PostgresContainer:
     def amiss(self) -> str | None:
         """Say why it is not healthy; None: it answers a query."""
         try:
-            with self._connect(DATABASE) as connection:
+            with self._connect() as connection:
                 connection.execute("SELECT 1")
         except psycopg.Error as error:
             return str(error).strip()
         return None
 
-    def _connect(self, database: str) -> "psycopg.Connection[tuple[object, ...]]":
+    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
             host="127.0.0.1",
             port=self.port,
             user=OWNER,
             password=PASSWORD,
-            dbname=database,
+            dbname=DATABASE,
             connect_timeout=int(ASK_S) + 1,
             autocommit=True,
         )

@@ -186,7 +186,9 @@ class ComposeStack:
             self._ports = _Ports.choose()
             custody = Custody(client, engine_host())
             exits.enter_context(custody)
+            custody.making = True
             told = compose().up(custody.project, self._environment())
+            custody.making = False
             if told is None:
                 self.project = custody.project
                 self._find(client)
