@@ -17,6 +17,8 @@ UP_S = 600.0
 """How long `up` may take: it may pull three images."""
 
 GET_COMPOSE = "apt install docker-compose (Debian), or docs.docker.com/compose/install"
+CHOOSE = "HOLDFAST_COMPOSE"
+USUAL = (("docker", "compose"), ("docker-compose",))
 OLDEST = (1, 27)  # no `version:` in the file
 HERE = Path(__file__).parents[1] / "stacks"
 
@@ -59,10 +61,13 @@ class Compose:
 def compose() -> Compose:
     """Find Compose: v2 as Docker's plugin, else whatever `docker-compose` is.
 
+    HOLDFAST_COMPOSE may name another command, or one of the two.
+
     Raises:
         StackMissing: there is none, or it is too old.
     """
-    for command in (("docker", "compose"), ("docker-compose",)):
+    told = os.environ.get(CHOOSE)
+    for command in [tuple(told.split())] if told else USUAL:
         version = _version(command)
         if version is not None:
             if _number(version) < OLDEST:
@@ -70,6 +75,8 @@ def compose() -> Compose:
                     f"compose: {' '.join(command)} is {version}, 1.27 is needed. {GET_COMPOSE}"
                 )
             return Compose(command=command, version=version)
+    if told:
+        raise StackMissing(f"{CHOOSE}: {told!r} is not Compose. {GET_COMPOSE}")
     raise StackMissing(f"compose: neither `docker compose` nor docker-compose. {GET_COMPOSE}")
 
 

@@ -1,4 +1,4 @@
-"""Containers that are killed, stopped and frozen: what the client sees and what the volume keeps."""
+"""Containers killed, stopped and frozen: what the client sees, what the volume keeps."""
 
 import docker
 import psutil
