@@ -77,10 +77,7 @@ class EmbeddedStack:
         """See `Stack`."""
         with self._lock:
             self.heal()
-            self.redis.child.kill()
-            if self.disk is not None:
-                self.disk.renew()
-            self.redis.renew(persistence or Persistence.NONE)
+            self._renew_redis(persistence or Persistence.NONE)
             self.database.renew()
             return self.endpoints
 
@@ -177,6 +174,12 @@ class EmbeddedStack:
                 Target.DATABASE: (database_port, self.database.port),
             }
         )
+
+    def _renew_redis(self, persistence: Persistence) -> None:
+        self.redis.child.kill()
+        if self.disk is not None:
+            self.disk.renew()
+        self.redis.renew(persistence)
 
     def _break(self, fault: Fault) -> Breakage:
         match fault:
