@@ -105,6 +105,21 @@ def insert_stock(connection: Connection, scenario: Scenario) -> None:
         connection.execute(insert(seats), rows)
 
 
+def check_simulated(spec: RunSpec) -> None:
+    """Refuse a run that the simulated arm cannot do, without running it.
+
+    Raises:
+        As `simulate`.
+    """
+    info, options = chosen_strategy(spec)
+    plan = resolve_plan(spec.fault, spec.scenario)
+    cloud = Cloud(Kernel(), spec, info, options)
+    try:
+        Injector(cloud, new_history(spec), plan)
+    finally:
+        cloud.close()
+
+
 def _given_options(spec: RunSpec) -> dict[str, Any]:
     """The scenario's facts a strategy must know, the scenario's options, the command's options."""
     info = find(spec.strategy)

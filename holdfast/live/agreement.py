@@ -28,7 +28,7 @@ from model.history_file import read_history
 from model.live.measure import Measured, RoundTrip, matched_plan, matched_scenario, measure_stack
 from model.live.run import Arm
 from model.live.timescale import TimeScale
-from model.run import simulate
+from model.run import check_simulated, simulate
 from model.scenario_plans import resolve_plan
 from model.spec import RunSpec
 from properties.assessment import assess
@@ -75,8 +75,11 @@ def measure_before(experiment: Experiment, arm: Arm) -> Stacked:
     """Measure the stack once for each persistence that is compared.
 
     Raises:
+        UnsupportedFault: the simulated arm cannot do one of the faults.
         StackBroken: a server did not become healthy.
     """
+    for cell in experiment.cells:
+        check_simulated(replace(experiment.spec(cell, 0), database="sqlite"))
     modes = dict.fromkeys(cell.persistence for cell in experiment.cells)
     return {mode: measure_stack(arm.stack, mode) for mode in modes}
 
@@ -168,7 +171,8 @@ def agreement_lines(found: Sequence[CellAgreement], wide: int) -> Iterator[Text 
             yield Text.assemble(row, (says, "bold red" if compared.disagrees else "yellow"))
     yield from fold(
         "DISAGREE: the 95 % interval of the paired difference excludes zero (same seeds on both "
-        "arms). Latencies do so on a busy machine: the simulation has no queue for the processor.",
+        "arms). Latencies often do: the simulation has no queue for the processor, and no first "
+        "calls, for which connections are opened and statements compiled.",
         wide,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import simpy
 
-from chaos.stacks.contract import Stack
+from chaos.stacks.contract import Stack, StackError
 from model.buyers import Counter, Crowd
 from model.history import History
 from model.housekeeping import Housekeeping
@@ -81,8 +81,19 @@ def run_live(spec: RunSpec, arm: Arm) -> RunResult:
     try:
         with RealTime(TimeScale(arm.factor), arm.stop) as loop:
             return _hold_sale(spec, arm, loop, history)
-    except (Exception, KeyboardInterrupt) as error:
-        raise RunCut(history) from error
+    except KeyboardInterrupt as interrupt:
+        raise RunCut(history) from interrupt
+    except Exception as error:
+        raise RunCut(history) from _cause(error, arm.stack)
+
+
+def _cause(error: Exception, stack: Stack) -> Exception:
+    """What to blame: a server that does not answer explains whatever else failed after it."""
+    try:
+        stack.check()
+    except StackError as broken:
+        return broken
+    return error
 
 
 def _hold_sale(spec: RunSpec, arm: Arm, loop: RealTime, history: History) -> RunResult:

@@ -157,6 +157,9 @@ def test_a_quiet_tiny_sale_agrees_with_its_simulation(tiny: Path) -> None:
         assert agreement["numbers"][name]["difference"]["runs"] == 3
     (path, *_) = (tiny.parent / "holdfast-out" / "histories").glob("live-*.jsonl")
     assert read_history(path).meta["arm"] == "live"
+    again = CliRunner().invoke(app, ["replay", str(path)])
+    assert again.exit_code == 2
+    assert "cannot be run again" in again.stderr
 
 
 def test_the_default_factor_is_the_one_that_is_explained() -> None:
