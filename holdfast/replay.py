@@ -43,7 +43,8 @@ def replay(path: Path) -> Replay:
     """Replay one stored history.
 
     Raises:
-        WrongCommand: it is of a live run. HistoryError: the file is no history. SpecError: it does not say how to run it again.
+        HistoryError: the file is no history. WrongCommand: it is one of a live run.
+        SpecError: it does not say how to run it again.
         UnknownStrategy, BadOption, UnknownFault, ...: it asks for what this version does not have.
     """
     stored = read_history(path)

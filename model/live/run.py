@@ -83,7 +83,7 @@ def run_live(spec: RunSpec, arm: Arm) -> RunResult:
             return _hold_sale(spec, arm, loop, history)
     except KeyboardInterrupt as interrupt:
         raise RunCut(history) from interrupt
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, it cut the run
         raise RunCut(history) from _cause(error, arm.stack)
 
 
