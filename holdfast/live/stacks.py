@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chaos.stacks.contract import Stack
+from chaos.stacks.contract import Stack, StackMissing
 from holdfast.errors import WrongCommand, check_names
 
 STACKS = ("embedded", "compose", "external")
@@ -32,6 +32,8 @@ def make_stack(choice: StackChoice) -> Stack:
     _check_urls(choice)
     try:
         return _MAKERS[choice.name](choice)
+    except StackMissing as error:
+        raise WrongCommand(f"--stack {choice.name}: {error}") from error
     except ImportError as error:
         raise WrongCommand(f"--stack {choice.name}: {error}; {REMEDY}") from error
 

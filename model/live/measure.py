@@ -21,8 +21,8 @@ from model.injector import fault_name
 from model.live.timescale import TimeScale
 from model.scenario import Latency, Scenario
 
-CALLS = 400
-WARM_UP = 50
+CALLS = 300
+WARM_UP = 30
 _SCRIPT = "redis.call('GET', KEYS[1]) return redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000)"
 
 

@@ -59,6 +59,13 @@ def hostile(plans: dict[str, Plan] | None = None, **changes: Any) -> Scenario:
     return Scenario(name="hostile", plans={"kill": KILL, **(plans or {})}, **parts)
 
 
+def prompt(plans: dict[str, Plan] | None = None, **changes: Any) -> Scenario:
+    """The hostile sale with payments that take a second: for faults that need no waiting."""
+    impatient = hostile().buyers.model_copy(update={"max_attempts": 3})
+    parts: dict[str, Any] = {"buyers": impatient, "hold": Holds(ttl_s=40.0), **changes}
+    return hostile(plans, payment=PROMPT, **parts)
+
+
 def plan(fault: str, **entry: Any) -> Plan:
     """A plan of one fault."""
     return Plan(summary=fault, faults=(FaultEntry(fault=fault, **entry),))

@@ -5,7 +5,7 @@ import pytest
 from model.history import Outcome
 from model.live.run import Arm
 from model.scenario import Plan
-from tests.live.runner.sales import PROMPT, hold_sale, hostile, plan
+from tests.live.runner.sales import hold_sale, plan, prompt
 
 DIES_AFTER_COMMIT = plan(
     "app-kill", crossing="database reply COMMIT", operation="checkout", actor="buyer"
@@ -20,7 +20,7 @@ def died(plan_: Plan, arm: Arm) -> tuple[int, int, str]:
     told = hold_sale(
         arm,
         "redis-hold-recheck",
-        hostile({"dies": plan_}, payment=PROMPT),
+        prompt({"dies": plan_}),
         "dies",
         options={"payment_intent": False},
     )
@@ -59,8 +59,8 @@ def test_a_server_that_dies_before_its_commit_has_not(arm: Arm) -> None:
 def test_a_sweeper_that_dies_before_giving_back(arm: Arm, give_back: str, *, leaks: bool) -> None:
     """A12 on real servers: only a give-back in two transactions loses the tickets between them."""
     dies = plan("app-kill", crossing="database request UPDATE events", operation="sweep")
-    leavers = hostile().buyers.model_copy(update={"abandon": 0.8})
-    scenario = hostile({"dies": dies}, payment=PROMPT, buyers=leavers)
+    leavers = prompt().buyers.model_copy(update={"abandon": 0.8})
+    scenario = prompt({"dies": dies}, buyers=leavers)
     told = hold_sale(
         arm, "db-cart", scenario, "dies", persistence=None, options={"give_back": give_back}
     )
@@ -72,7 +72,7 @@ def test_a_sweeper_that_dies_before_giving_back(arm: Arm, give_back: str, *, lea
 def test_a_paused_server_answers_when_it_goes_on(arm: Arm) -> None:
     """SIGSTOP and SIGCONT: what was asked meanwhile is answered late, and nothing is lost."""
     pause = plan("app-pause", at_s=4.0, settings={"duration_s": 6.0})
-    told = hold_sale(arm, "redis-hold", hostile({"pause": pause}, payment=PROMPT), "pause")
+    told = hold_sale(arm, "redis-hold", prompt({"pause": pause}), "pause")
     waited = [
         op
         for op in told.history.operations

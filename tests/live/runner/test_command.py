@@ -65,7 +65,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "holdfast", "live", *given]
 
 
-ONE = ("--strategies", "redis-hold-recheck", "--persistence", "none", "--time-factor", "100")
+ONE = ("--strategies", "redis-hold-recheck", "--persistence", "none", "--time-factor", "200")
 
 
 def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -85,7 +85,7 @@ def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
 def long_sale(tmp_path: Path, servers: None) -> Iterator[subprocess.Popen[str]]:
     """A sale of minutes, under way: buyers are being served."""
     with subprocess.Popen(
-        command("small", "--faults", "none", *ONE, "--time-factor", "10", "--runs", "1"),
+        command("small", "--faults", "none", *ONE, "--time-factor", "20", "--runs", "1"),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -95,7 +95,7 @@ def long_sale(tmp_path: Path, servers: None) -> Iterator[subprocess.Popen[str]]:
     ) as process:
         try:
             await_that(lambda: application_servers(process) >= 2)
-            time.sleep(2.5)  # some buyers of the scenario have come
+            time.sleep(1.5)  # some buyers of the scenario have come
             yield process
         finally:
             with suppress(ProcessLookupError):
@@ -172,6 +172,10 @@ def test_the_default_factor_is_the_one_that_is_explained() -> None:
     [
         (("--stack", "internal"), "--stack: 'internal' is unknown"),
         (("--stack", "external"), "--stack external: needs --redis-url"),
+        (
+            ("--stack", "external", "--redis-url", "http://x", "--database-url", "y"),
+            "--stack external: ",
+        ),
         (("--redis-url", "redis://127.0.0.1:1"), "--redis-url: goes with --stack external"),
         (("--require", "luck"), "--require: 'luck' is unknown"),
         (("--faults", "request"), "request: redis lost replies: a reply is lost on the reply leg"),

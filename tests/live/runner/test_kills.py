@@ -95,10 +95,3 @@ def test_what_a_kill_forgets(embedded: EmbeddedStack, mode: Persistence) -> None
     """Everything without an append-only file (no snapshot was due), nothing with one."""
     written, lost = table(embedded, mode, KILLS)
     assert lost == (written if mode in {Persistence.NONE, Persistence.RDB} else 0)
-
-
-def test_one_kill_forgets_everything_or_nothing(embedded: EmbeddedStack) -> None:
-    """The same with one kill for each of the two extremes."""
-    written, lost = table(embedded, Persistence.NONE, 1)
-    assert lost == written
-    assert table(embedded, Persistence.AOF_ALWAYS, 1)[1] == 0

@@ -5,7 +5,7 @@ import pytest
 from model.history import Outcome
 from model.live.run import Arm
 from model.scenario import Plan, Sale, Scenario, Servers
-from tests.live.runner.sales import PROMPT, hold_sale, hostile, plan
+from tests.live.runner.sales import hold_sale, plan, prompt
 
 
 def losing(crossing: str, operation: str) -> Plan:
@@ -30,7 +30,7 @@ TAKEN = losing("redis reply", "hold")
 def scenario(retries: int = 0, **plans: Plan) -> Scenario:
     """A prompt sale without a rush on the stock, so that every hold is granted."""
     tier = Servers(workers=40, database_pool=8, redis_pool=8, redis_retries=retries)
-    return hostile(plans, payment=PROMPT, servers=tier, sale=Sale(capacity=60))
+    return prompt(plans, servers=tier, sale=Sale(capacity=60))
 
 
 @pytest.mark.parametrize(("idempotency", "status"), [("unique", "holds"), ("none", "violated")])
