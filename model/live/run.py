@@ -116,12 +116,14 @@ def _hold_sale(spec: RunSpec, arm: Arm, loop: RealTime, history: History) -> Run
                 server.start()
             loop.run(loop.env.all_of([server.ready for server in cloud.servers]))
             sale = LiveSale(cloud, injector, history)
+            loop.open()
+            history.meta["opened_at"] = loop.scale.opened_at  # wall time, in epoch seconds
             left_s = sale.play(float(options.get("doubtful_after_s", 0.0)))
             _require_steady_clock(sale)
             history.audit = auditor.read(cloud, at_s=loop.env.now, quiet_s=loop.env.now - left_s)
             history.faults.sort(key=lambda span: span.started_s)
             metrics = sale.metrics()
-            history.meta.update({name: metrics[name] for name in ("lateness_ms_p99",)})
+            history.meta["lateness_ms_p99"] = metrics["lateness_ms_p99"]
             return RunResult(history=history, trace_hash="", metrics=metrics)
         finally:
             cloud.close_or_heal(injector.heal_at_once)
@@ -157,12 +159,11 @@ class LiveSale:
         self._open_wall_s = 0.0
 
     def play(self, doubtful_after_s: float) -> float:
-        """Open, let everybody come and go, heal, and wait until all is at rest.
+        """Let everybody come and go, heal, and wait until all is at rest.
 
         Returns when the last buyer had left.
         """
         loop, injector = self.loop, self.injector
-        loop.open()
         self.housekeeping.start()
         injector.arm()
         self.env.process(self._watch_stack())

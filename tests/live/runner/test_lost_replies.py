@@ -23,6 +23,15 @@ def losing(crossing: str, operation: str) -> Plan:
     )
 
 
+# The thread stands still before its COMMIT leaves; when it goes on, the proxy resets the connection
+# as soon as an answer comes: the effect has happened by then.
+CUT = plan(
+    "db-reset",
+    crossing="database request COMMIT",
+    operation="checkout",
+    actor="buyer",
+    settings={"duration_s": 3.0},
+)
 COMMIT = losing("database reply COMMIT", "checkout")
 TAKEN = losing("redis reply", "hold")
 
@@ -53,6 +62,26 @@ def test_a_checkout_whose_commit_is_in_doubt_sells_once(
     assert [span.detail for span in told.history.faults if span.struck], told.history.faults
     assert told.assessment.witnesses["retry-after-unknown"] > 0
     assert told.says("charged-once") == status, told.assessment.verdicts["charged-once"]
+
+
+@pytest.mark.toxiproxy
+def test_a_checkout_whose_commit_the_proxy_cuts_sells_once(arm: Arm, toxiproxy: None) -> None:
+    """Toxiproxy resets the connection on the COMMIT's answer: asked again, there is one order."""
+    told = hold_sale(
+        arm,
+        "redis-hold-recheck",
+        scenario(cut=CUT),
+        "cut",
+        options={"payment_intent": False},
+    )
+    history = told.history
+    victim = history.faults[0].detail.rsplit("by ", 1)[1]
+    tries = [op for op in history.operations if op.actor == victim and op.kind == "checkout"]
+    assert [op.outcome for op in tries] == [Outcome.UNKNOWN, Outcome.OK], tries
+    assert "no answer to the commit" in tries[0].reason
+    assert history.audit is not None
+    assert sum(row.key == tries[0].key for row in history.audit.orders) == 1
+    assert told.says("charged-once") == "holds"
 
 
 @pytest.mark.parametrize("retries", [0, 10])
