@@ -32,7 +32,7 @@ from model.run import check_simulated, simulate
 from model.scenario_plans import resolve_plan
 from model.spec import RunSpec
 from properties.assessment import assess
-from properties.statistics import Mean, mean_95, paired_difference_95
+from properties.statistics import Mean, mean_95, paired_difference_95, zero_bound_95
 
 FEWEST_PAIRS = 3
 COMPARED = {
@@ -161,6 +161,8 @@ def agreement_lines(found: Sequence[CellAgreement], wide: int) -> Iterator[Text 
     for cell in found:
         yield Text(f"{cell.live.cell.strategy.title}, {cell.live.cell.conditions}", style="bold")
         yield f"  measured: {_told(cell.measured)}"
+        pairs = max((compared.live.n for compared in cell.numbers.values()), default=0)
+        yield f"  {pairs} pairs; what was 0 in all may come in {_bound(pairs)} of runs (95 %)"
         yield Text(f"  {'':<18}{'simulated':>15}{'live':>15}{'live - simulated':>20}", style="dim")
         for name, compared in cell.numbers.items():
             row = (
@@ -175,6 +177,10 @@ def agreement_lines(found: Sequence[CellAgreement], wide: int) -> Iterator[Text 
         "calls, for which connections are opened and statements compiled.",
         wide,
     )
+
+
+def _bound(pairs: int) -> str:
+    return f"up to {100.0 * zero_bound_95(pairs):.1f} %"
 
 
 def _told(measured: Measured) -> str:

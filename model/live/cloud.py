@@ -74,7 +74,11 @@ class LiveCloud:
         self._draws: dict[tuple[str, str | int], Random] = {}
         self._deadlines: dict[tuple[str, float], float] = {}  # a hold's, as the server told it
         self.provider = LiveProvider(
-            loop.env, spec.scenario.payment, spec.seed, lambda actor: self.draw("loss", actor)
+            loop.env,
+            spec.scenario.payment,
+            spec.seed,
+            now_s=loop.scale.now_s,
+            draw=lambda actor: self.draw("loss", actor),
         )
         news: dict[str, News] = {
             "ask": self._asked,

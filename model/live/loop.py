@@ -12,6 +12,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any, Self
 
@@ -20,7 +22,6 @@ import simpy
 from model.live.timescale import TimeScale
 
 LONGEST_SLEEP_S = 0.05  # an interrupt is heard within this time
-STEPS_AT_ONCE = 64  # due events handled before answers are looked at again
 LATE_S = 0.05
 """Wall seconds at the 99th percentile beyond which a run says that its generator lagged."""
 
@@ -36,6 +37,7 @@ class RealTime:
         self.scale = scale
         self.lateness_s: list[float] = []  # wall seconds, of every timed event
         self._stop = stop
+        self._inbox: deque[Callable[[], None]] = deque()
         scale.opened_at = time.time()
         self._selector = selectors.DefaultSelector()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stack")
@@ -62,12 +64,13 @@ class RealTime:
         self.lateness_s.clear()
 
     def watch(self, sock: socket.socket, ready: Callable[[], None]) -> None:
-        """Call `ready` whenever `sock` can be read."""
+        """Call `ready` whenever `sock` can be read; it reads, and posts what it has read."""
         self._selector.register(sock, selectors.EVENT_READ, ready)
 
     def forget(self, sock: socket.socket) -> None:
-        """Stop watching."""
-        self._selector.unregister(sock)
+        """Stop watching; repeatable."""
+        with suppress(KeyError):
+            self._selector.unregister(sock)
 
     def in_thread(self, work: Callable[[], Any]) -> simpy.Event:
         """Do blocking work beside the loop, one piece after the other; the event carries its end.
@@ -86,32 +89,35 @@ class RealTime:
         while not until.processed:
             self._turn()
 
+    def post(self, deliver: Callable[[], None]) -> None:
+        """Have an answer that was read taken in this turn, after all that was due before it.
+
+        Called by those who are told that their socket can be read. An operation then ends in the
+        history no earlier than it really did, however late this loop is: else a hold could seem to
+        be granted before the deadline of the one that made room for it.
+        """
+        self._inbox.append(deliver)
+
     def _turn(self) -> None:
         self._stop()
-        env = self.env
-        now_s = self.scale.now_s()
-        steps = 0
-        while steps < STEPS_AT_ONCE and env.peek() <= now_s:
-            due_s = env.peek()
-            if due_s > env.now:
-                self.lateness_s.append((now_s - due_s) / self.scale.factor)
-            env.step()
-            steps += 1
-        if steps == STEPS_AT_ONCE:
-            self._listen(0.0)
-            return
-        wait_s = self.scale.length(env.peek() - self.scale.now_s())
-        self._listen(min(max(0.0, wait_s), LONGEST_SLEEP_S))
-
-    def _listen(self, wait_s: float) -> None:
-        """Hear answers; they happen now, or just before the next event that is due."""
-        ready = self._selector.select(wait_s)
-        if not ready:
-            return
-        env = self.env
-        env._now = max(env.now, min(self.scale.now_s(), env.peek()))  # noqa: SLF001
-        for key, _ in ready:
+        self._step_until(self.scale.now_s())
+        wait_s = self.scale.length(self.env.peek() - self.scale.now_s())
+        for key, _ in self._selector.select(min(max(0.0, wait_s), LONGEST_SLEEP_S)):
             key.data()
+        if self._inbox:
+            now_s = self.scale.now_s()  # all that is in the inbox has happened by now
+            self._step_until(now_s)
+            self.env._now = max(self.env.now, now_s)  # noqa: SLF001
+            while self._inbox:
+                self._inbox.popleft()()
+
+    def _step_until(self, now_s: float) -> None:
+        """Let everything happen that is due."""
+        env = self.env
+        while (due_s := env.peek()) <= now_s:
+            if due_s > env.now:
+                self.lateness_s.append((self.scale.now_s() - due_s) / self.scale.factor)
+            env.step()
 
     def _done(self, event: simpy.Event, future: Future[Any]) -> None:
         self._finished.append((event, future))
@@ -128,13 +134,15 @@ class RealTime:
             except BlockingIOError:
                 break
         while self._finished:
-            event, future = self._finished.popleft()
-            if future.cancelled():
-                continue
-            error = future.exception()
-            if error is None:
-                event.succeed(future.result())
-            elif isinstance(error, Exception):
-                event.fail(error)
-            else:
-                raise error
+            self.post(partial(self._finish, *self._finished.popleft()))
+
+    def _finish(self, event: simpy.Event, future: Future[Any]) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            event.succeed(future.result())
+        elif isinstance(error, Exception):
+            event.fail(error)
+        else:
+            raise error

@@ -22,14 +22,22 @@ class LiveProvider:
     """The provider; `loss` is the chance that an answer is lost (`PaymentTimeouts`)."""
 
     def __init__(
-        self, env: simpy.Environment, settings: Payment, seed: int, draw: Callable[[str], Random]
+        self,
+        env: simpy.Environment,
+        settings: Payment,
+        seed: int,
+        *,
+        now_s: Callable[[], float],
+        draw: Callable[[str], Random],
     ) -> None:
+        """Use `now_s` for the moment of a capture: events of `env` may be handled late."""
         self.env = env
         self.settings = settings
         self.seed = seed
         self.ledger: dict[str, LedgerEntry] = {}
         self.loss = 0.0
         self.lost = 0
+        self._now_s = now_s
         self._draw = draw
         self._under_way: dict[str, simpy.Event] = {}
 
@@ -46,7 +54,7 @@ class LiveProvider:
             entry = self.ledger[key]
         if what == "refund" and entry is not None and entry.status is PaymentStatus.CAPTURED:
             entry.status = PaymentStatus.REFUNDED
-            entry.refunded_s = self.env.now
+            entry.refunded_s = self._now_s()
         if self.loss and self._draw(actor).random() < self.loss:
             self.lost += 1
             yield self.env.timeout(self.settings.timeout_s)
@@ -74,4 +82,4 @@ class LiveProvider:
         entry = self.ledger[key] = LedgerEntry(amount_cents, PaymentStatus.DECLINED)
         if not declined:
             entry.status = PaymentStatus.CAPTURED
-            entry.captured_s = self.env.now
+            entry.captured_s = self._now_s()

@@ -166,9 +166,16 @@ class AppServer:
             except ConnectionResetError:
                 raw = b""
             if not raw:
-                self._died()
+                self._loop.forget(sock)
+                self._loop.post(partial(self._died, self._pid))
                 return
-            take(wire.unpack(raw))
+            self._loop.post(partial(self._take, self._pid, take, wire.unpack(raw)))
+
+    def _take(
+        self, pid: int, take: Callable[[tuple[Any, ...]], None], message: tuple[Any, ...]
+    ) -> None:
+        if pid == self._pid:  # else it was killed in this very turn
+            take(message)
 
     def _answer(self, message: tuple[Any, ...]) -> None:
         number, *rest = message
@@ -185,8 +192,10 @@ class AppServer:
             return
         self._on_news[kind](self, *rest)
 
-    def _died(self) -> None:
+    def _died(self, pid: int) -> None:
         """The process ended without being asked to: a defect of its own, not a fault."""
+        if pid != self._pid:
+            return
         self._gone()
         raise wire.StrategyCrashed(
             f"{self.name} ended by itself (out of memory, or killed from outside)"

@@ -99,3 +99,34 @@ def test_an_interrupt_is_heard_while_nothing_happens() -> None:
         with pytest.raises(KeyboardInterrupt):
             loop.run(60_000.0)
         assert time.monotonic() - began_s < 5.0
+
+
+def test_an_answer_is_taken_after_what_was_due_before_it() -> None:
+    """A late loop writes an answer down when it came, never earlier, and time never goes back."""
+    seen: list[tuple[str, float]] = []
+    blocked = threading.Event()
+    with RealTime(TimeScale(FACTOR), going_on) as loop:
+        loop.open()
+
+        def tick(at_s: float) -> Generator[simpy.Event, Any, None]:
+            yield loop.env.timeout(at_s)
+            seen.append((f"due {at_s:g}", loop.env.now))
+
+        def work() -> float:
+            blocked.wait()
+            return loop.scale.now_s()
+
+        def ask() -> Generator[simpy.Event, Any, None]:
+            answered = loop.in_thread(work)
+            yield loop.env.timeout(1.0)
+            blocked.set()
+            time.sleep(0.1)  # the loop is late: the answer is there, and much is due
+            answered_s = yield answered
+            assert loop.env.now >= answered_s
+            seen.append(("answer", loop.env.now))
+
+        for at_s in (20.0, 40.0, 60.0):
+            loop.env.process(tick(at_s))
+        loop.run(loop.env.process(ask()))
+    assert [what for what, _ in seen] == ["due 20", "due 40", "due 60", "answer"]
+    assert [at_s for _, at_s in seen] == sorted(at_s for _, at_s in seen)
