@@ -77,7 +77,8 @@ def test_a_checkout_whose_commit_the_proxy_cuts_sells_once(arm: Arm, toxiproxy: 
     history = told.history
     victim = history.faults[0].detail.rsplit("by ", 1)[1]
     tries = [op for op in history.operations if op.actor == victim and op.kind == "checkout"]
-    assert [op.outcome for op in tries] == [Outcome.UNKNOWN, Outcome.OK], tries
+    outcomes = [op.outcome for op in tries]  # between them the proxy may still be cutting
+    assert (outcomes[0], outcomes[-1]) == (Outcome.UNKNOWN, Outcome.OK), tries
     assert "no answer to the commit" in tries[0].reason
     assert history.audit is not None
     assert sum(row.key == tries[0].key for row in history.audit.orders) == 1
