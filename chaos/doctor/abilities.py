@@ -10,7 +10,7 @@ from chaos.injectors.refusals import not_for_servers
 from chaos.plans import describe, faults_of
 
 SIMULATED, EMBEDDED, COMPOSE, EXTERNAL = "simulated", "embedded", "compose", "external"
-ARMS = (SIMULATED, EMBEDDED, COMPOSE)
+ARMS = (SIMULATED, EMBEDDED, COMPOSE, EXTERNAL)
 
 REQUIRED: Mapping[str, tuple[Name, ...]] = {
     EMBEDDED: (Name.LIBRARIES, Name.REDIS, Name.POSTGRES),
@@ -20,7 +20,7 @@ REQUIRED: Mapping[str, tuple[Name, ...]] = {
 PURPOSES: Mapping[str, str] = {
     EMBEDDED: "child processes in a private folder; no root, no Docker",
     COMPOSE: "containers of docker-compose.yml",
-    EXTERNAL: "servers whose URLs you give",
+    EXTERNAL: "servers whose URLs you give; network faults need a Toxiproxy's URL too",
 }
 _NEEDED: Mapping[needs.Component, Name] = {
     needs.Component.TOXIPROXY: Name.TOXIPROXY,
@@ -75,6 +75,8 @@ def faults(found: Mapping[Name, Component]) -> list[FaultReport]:
                 or _first(_embedded(fault, found) for fault in faults_of(name)),
                 COMPOSE: _not_ready(lacks[COMPOSE])
                 or _first(_compose(fault) for fault in faults_of(name)),
+                EXTERNAL: _not_ready(lacks[EXTERNAL])
+                or _first(_external(fault) for fault in faults_of(name)),
             },
         )
         for name, _ in describe()
@@ -100,6 +102,22 @@ def _compose(fault: Fault) -> str | None:
     from chaos.stacks.compose import ComposeStack
 
     reason = ComposeStack().refuses(fault)
+    return None if reason is None else reason.partition(": ")[2]
+
+
+def _external(fault: Fault) -> str | None:
+    """Of servers that are given together with a Toxiproxy, and may be erased."""
+    if isinstance(fault, _OF_THE_APPLICATION):
+        return None
+    from chaos.stacks.external import ExternalStack
+
+    stack = ExternalStack(
+        redis_url="redis://127.0.0.1",
+        database_url="postgresql://127.0.0.1/any",
+        toxiproxy_url="http://127.0.0.1:8474",
+        allow_destructive=True,
+    )
+    reason = stack.refuses(fault)
     return None if reason is None else reason.partition(": ")[2]
 
 
