@@ -173,10 +173,10 @@ class ComposeStack:
 
     def check(self) -> None:
         """See `Stack`."""
+        if not self.toxiproxy.running:  # first: the others are reached through its network
+            raise StackBroken(self.toxiproxy.says("is not running"))
         prove(self.redis)
         prove(self.database)
-        if not self.toxiproxy.running:
-            raise StackBroken(self.toxiproxy.says("is not running"))
         self.network.check()
 
     def _create(self, client: "DockerClient", exits: ExitStack) -> None:

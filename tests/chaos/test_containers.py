@@ -1,14 +1,14 @@
 """What stands around containers and needs no Docker: messages, owners, the choice of Compose."""
 
 import os
-import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from chaos.containers import compose_command, engine
+from chaos.containers import compose_command, engine, leftovers
 from chaos.containers.compose_command import CHOOSE, compose, compose_file, proxies_file
 from chaos.containers.engine import connect
 from chaos.containers.leftovers import Owner
@@ -132,14 +132,17 @@ def test_an_owner_is_recognised_by_its_start_and_machine() -> None:
 
 
 def test_an_owner_that_has_ended_is_gone() -> None:
-    """Also while it is a zombie."""
-    with psutil.Popen([shutil.which("true") or "true"]) as process:
-        started = f"{process.create_time():.2f}"
-        me = Owner.me()
+    """Also while it is a zombie, which nobody has waited for."""
+    me = Owner.me()
+    with subprocess.Popen(["sleep", "60"]) as process:  # noqa: S607 - wherever it is
+        started = leftovers._started(process.pid)
         owner = Owner(pid=process.pid, started=started, boot=me.boot, space=me.space)
-        while process.status() != psutil.STATUS_ZOMBIE:
-            pass
+        assert not owner.gone
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert psutil.pid_exists(process.pid)
         assert owner.gone
+    assert owner.gone
 
 
 @pytest.mark.parametrize("label", ["nobody", "", "12/3", "x/1.00/a/b"])
