@@ -1,6 +1,6 @@
 """The guardian: a process that clears a private room away when the process that made it is gone.
 
-Started as a script of its own (`python -I guardian.py ROOM`), with a pipe on its standard input
+Started as a script of its own (`python -P guardian.py ROOM`), with a pipe on its standard input
 whose other end only the maker holds. The end of that pipe, however it came about (a normal exit,
 an exception, SIGKILL), means: kill every server whose working directory is in the room, and remove
 the room. It is in a session of its own, so that a Ctrl-C does not reach it.
