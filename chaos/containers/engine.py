@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,9 @@ def connect() -> "DockerClient":
             " 127.0.0.1; unset it and use this machine's Docker"
         )
     try:
+        if scheme == "unix":
+            with socket.socket(socket.AF_UNIX) as probe:  # the library leaves its own open
+                probe.connect(path)
         client = docker.DockerClient(base_url=host, timeout=ANSWER_S)
     except (docker.errors.DockerException, OSError) as error:
         raise StackMissing(_why_not(Path(path), error)) from error
@@ -88,11 +92,11 @@ def engine_host() -> str:
     return host.replace("http+unix://", "unix://")
 
 
-def _why_not(socket: Path, error: Exception) -> str:
-    if not socket.exists():
+def _why_not(address: Path, error: Exception) -> str:
+    if not address.exists():
         if shutil.which("dockerd") or shutil.which("docker"):
-            return f"docker: its Engine is not running (no {socket}); {START_DOCKER}"
+            return f"docker: its Engine is not running (no {address}); {START_DOCKER}"
         return f"docker: not installed. {GET_DOCKER}"
-    if not os.access(socket, os.R_OK | os.W_OK):
-        return f"docker: not allowed to use {socket}; {ALLOW_DOCKER}"
-    return f"docker: its Engine does not answer at {socket} ({error}); {START_DOCKER}"
+    if not os.access(address, os.R_OK | os.W_OK):
+        return f"docker: not allowed to use {address}; {ALLOW_DOCKER}"
+    return f"docker: its Engine does not answer at {address} ({error}); {START_DOCKER}"

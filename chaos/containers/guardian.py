@@ -80,7 +80,13 @@ def main() -> None:
             if os.read(sys.stdin.fileno(), 1):
                 return  # the maker's word: all is removed
             break
-    clear_for_good(docker.DockerClient(base_url=host), project)
+    try:
+        clear_for_good(docker.DockerClient(base_url=host), project)
+    except (docker.errors.DockerException, OSError) as error:
+        sys.stderr.write(
+            f"docker: containers of {project} are left ({error}); the next command with the stack"
+            " compose removes them\n"
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import psutil
 
 from chaos.containers import guardian
+from chaos.containers.engine import asking
 from chaos.stacks.contract import StackBroken
 
 if TYPE_CHECKING:
@@ -99,10 +100,14 @@ class Custody:
         assert keeper.stdin is not None
         assert keeper.stdout is not None
         try:
-            guardian.clear(self.client, self.project)
-            if not self.making and not guardian.clear(self.client, self.project):
-                keeper.stdin.write(b".")
-                keeper.stdin.flush()
+            with asking("docker", f"removing the containers of {self.project}"):
+                guardian.clear(self.client, self.project)
+                if not self.making and not guardian.clear(self.client, self.project):
+                    keeper.stdin.write(b".")
+                    keeper.stdin.flush()
+        except StackBroken:
+            if not any(failure):
+                raise  # else what broke first says more; the guardian tries too
         finally:
             keeper.stdin.close()
             try:
@@ -133,13 +138,19 @@ def remove_leftovers(client: "DockerClient") -> list[str]:
 
 
 def _started(pid: int) -> str:
-    """When a process started, to the hundredth of a second; empty: it is gone."""
+    """When a process started, in the kernel's ticks, which no clock step moves; empty: it is gone.
+
+    The start that psutil computes from the clock serves where there is no /proc.
+    """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""
-        return f"{process.create_time():.2f}"
-    except psutil.NoSuchProcess:
+        stat = Path(f"/proc/{pid}/stat")
+        if not stat.exists():
+            return f"{process.create_time():.0f}"
+        return stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return ""
     except psutil.AccessDenied:
         return "?"

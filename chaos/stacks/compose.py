@@ -38,6 +38,7 @@ from chaos.injectors.toxiproxy_api import ToxiproxyApi
 from chaos.persistence import Persistence
 from chaos.servers.room import free_ports
 from chaos.servers.toxiproxy_server import PROXIES
+from chaos.stacks.breakages import Breakages
 from chaos.stacks.contract import Breakage, Endpoints, StackBroken, StackMissing
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class ComposeStack:
     def __init__(self) -> None:
         self._exits = ExitStack()
         self._lock = RLock()
-        self._broken: list[Breakage] = []
+        self._broken = Breakages()
         self.project = ""
         self.redis: RedisContainer
         self.database: PostgresContainer
@@ -121,7 +122,7 @@ class ComposeStack:
 
     def __exit__(self, *failure: object) -> None:
         """See `Stack`."""
-        self._broken.clear()
+        self._broken.forget()
         self._exits.close()
 
     @property
@@ -146,11 +147,12 @@ class ComposeStack:
             return self.endpoints
 
     def heal(self) -> None:
-        """Heal what is broken, the last first; repeatable."""
-        with self._lock:
-            while self._broken:
-                self._broken[-1].heal()
-                self._broken.pop()
+        """Heal everything that was struck, the latest first; repeatable.
+
+        Raises:
+            StackBroken: a server did not become healthy.
+        """
+        self._broken.heal()
 
     def refuses(self, fault: Fault) -> str | None:
         """See `Stack`."""
@@ -167,17 +169,14 @@ class ComposeStack:
         refusal = self.refuses(fault)
         if refusal is not None:
             raise UnsupportedFault(refusal)
-        breakage = self._break(fault)
-        with self._lock:
-            self._broken.append(breakage)
-        return breakage
+        return self._broken.add(self._break(fault))
 
     def check(self) -> None:
         """See `Stack`."""
+        if not self.toxiproxy.running:  # first: the others are reached through its network
+            raise StackBroken(self.toxiproxy.says("is not running"))
         prove(self.redis)
         prove(self.database)
-        if not self.toxiproxy.running:
-            raise StackBroken(self.toxiproxy.says("is not running"))
         self.network.check()
 
     def _create(self, client: "DockerClient", exits: ExitStack) -> None:

@@ -1,13 +1,19 @@
 """A compose stack that cannot start, or dies: one message with the remedy, and nothing left."""
 
+import gc
 import os
 import re
 import socket
 import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
 
 import docker
 import pytest
 
+from chaos.containers.engine import engine_host
+from chaos.containers.guardian import clear
 from chaos.persistence import Persistence
 from chaos.stacks.compose import IMAGES, ComposeStack
 from chaos.stacks.contract import StackBroken, StackMissing
@@ -72,3 +78,70 @@ def test_a_container_that_dies_during_the_run(
     stack.database.start()
     stack.renew(Persistence.NONE)
     stack.check()
+
+
+class Relay:
+    """A socket that leads to Docker's Engine until it is closed: an Engine that can die."""
+
+    def __init__(self, path: str, engine_path: str) -> None:
+        self._engine_path = engine_path
+        self._open: list[socket.socket] = []
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(path)
+        self._server.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.socket(socket.AF_UNIX)
+                self._open += [near, far]
+                far.connect(self._engine_path)
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=carry, args=(source, sink), daemon=True).start()
+
+    def close(self) -> None:
+        """Die."""
+        for each in (self._server, *self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+
+def carry(source: socket.socket, sink: socket.socket) -> None:
+    """Copy until one side ends."""
+    with suppress(OSError):
+        while received := source.recv(65536):
+            sink.sendall(received)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def check_without(relay: Relay, stack: ComposeStack) -> None:
+    """Start a stack, end its Engine, and ask how it is."""
+    with stack:
+        relay.close()
+        stack.check()
+
+
+# docker-py leaves its socket open when it cannot connect; collected here, so that no other test is
+# blamed for it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_engine_that_dies_during_the_run(
+    engine: docker.DockerClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """One message and the remedy; the guardian says what is left, as nobody can remove it."""
+    path = f"{tmp_path}/docker.sock"
+    relay = Relay(path, engine_host().removeprefix("unix://"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+    stack = ComposeStack()
+    try:
+        with pytest.raises(StackBroken, match=r"Engine does not answer .* systemctl"):
+            check_without(relay, stack)
+        assert f"containers of {stack.project} are left" in capfd.readouterr().err
+    finally:
+        clear(engine, stack.project)
+        gc.collect()
