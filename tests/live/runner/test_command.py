@@ -20,7 +20,7 @@ from model.history_file import read_history
 from model.live.timescale import DEFAULT_FACTOR
 
 ROOT = Path(__file__).parents[3]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 TINY = """
 [sale]
