@@ -27,6 +27,7 @@ HEADINGS = {
     "orders-durable": ("order", "dur."),
     "expiry-honoured": ("exp.", "hon."),
     "sale-goes-on": ("goes", "on"),
+    "linearizable": ("linz.",),
 }
 MANY_RUNS = 100  # from here on k/n is too wide for its column, and a percentage says more
 LABEL = Column(heading=("fault,", "persistence"), right=False)
