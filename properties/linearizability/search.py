@@ -7,7 +7,7 @@ before it only if that can help somebody. What can help follows from what moves 
 - a refusal changes nothing, so it happens at the first moment at which it is legal;
 - taking before taking, or giving back before a take that fits, can as well happen afterwards;
 - so only a take that does not fit asks for others to give back first, and only an open refusal
-  that is not legal yet asks for others to take first;
+  that is not legal yet, or a take that may be given back at once, goes before one that is due;
 - of two equal quantities that could be given back, the one that is due earlier may go first.
 
 A refutation of one place that needs no search (`_surely_wrong`) is tried before, because a record
@@ -158,15 +158,14 @@ class _Search:
     def _is_in_question(self, place: _Place, take: Move) -> bool:
         """Say whether a take that is due does not fit, or had better let another one go first.
 
-        That is so only if an open refusal might need that one, and it would not fit afterwards.
+        That may be so only if not all that are open would fit afterwards.
         """
-        free = self._capacity - place.taken - take.quantity
-        if free < 0:
+        free = self._capacity - place.taken
+        if take.quantity > free:
             return True
-        return any(self._moves[index].kind is Kind.REFUSE for index in place.open) and any(
-            self._moves[index].kind is Kind.TAKE and self._moves[index].quantity > free
-            for index in place.open
-        )
+        moves = self._moves
+        open_takes = (moves[i].quantity for i in place.open if moves[i].kind is Kind.TAKE)
+        return sum(open_takes) > free
 
     def _happen(self, place: _Place, index: int) -> None:
         move = self._moves[index]
@@ -200,13 +199,20 @@ class _Search:
             if least + move.quantity > self._capacity:
                 return []
             useful += self._first_of_each_quantity(gives)
-        if move.kind is Kind.REFUSE and most < move.quantity:
+        if move.kind is Kind.TAKE:
+            useful += self._come_and_go(place, takes, gives)
+        elif move.kind is Kind.REFUSE and most < move.quantity:
             return []
         waiting = any(self._moves[i].quantity <= most for i in self._open(place, Kind.REFUSE))
         blocked = move.kind is Kind.GIVE_BACK and move.after in place.open
         if waiting or blocked:
             useful += self._raise_taken(place, takes, gives)
         return [self._after(place, index) for index in dict.fromkeys(useful)]
+
+    def _come_and_go(self, place: _Place, takes: list[int], gives: list[int]) -> list[int]:
+        """List what helps takes that may be given back at once, before the one that is due."""
+        open_gives = {self._moves[index].after for index in self._open(place, Kind.GIVE_BACK)}
+        return self._raise_taken(place, [i for i in takes if i in open_gives], gives)
 
     def _raise_taken(self, place: _Place, takes: list[int], gives: list[int]) -> list[int]:
         """List takes that fit and, if some do not, what could make room for them."""

@@ -195,6 +195,8 @@ class _Reading:
         """Find an order on a hold that had surely ended when the call that made it began."""
         life = self.life
         bought = [op for op in life.checkouts if op.outcome is Outcome.OK]
+        if not bought and life.rows:
+            bought = [op for op in life.checkouts if op.outcome is Outcome.UNKNOWN]
         if not bought or life.granted is None:
             return None
         from_s = self._buys_from_s()
