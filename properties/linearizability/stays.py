@@ -128,11 +128,14 @@ class _Reading:
         )
 
     def _ended(self) -> Span:
-        """Bound the end of a hold that was not sold: a refused payment says that it is over."""
-        from_s = self._ends_from_s
-        until_s = min([self._ends_until_s, *(ended_s(op) for op in self._refusals)])
-        if until_s < from_s:  # told as a contradiction; here it ended when it was refused
-            from_s = min(op.invoked_s for op in self._refusals)
+        """Bound when the tickets of a hold that was not sold were free again.
+
+        A refused payment says that the hold is over, not that its tickets have been swept; one that
+        came too early is told as a contradiction, and here the hold ended with it.
+        """
+        early = (op.invoked_s for op in self._refusals if ended_s(op) < self._ends_from_s)
+        from_s = min([self._ends_from_s, *early])
+        until_s = self._ends_until_s
         if self._evidence.audit is None and any(
             op.outcome is Outcome.UNKNOWN for op in self.life.checkouts
         ):

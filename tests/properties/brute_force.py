@@ -19,7 +19,7 @@ class Desk:
     """The sequential object: how many tickets are free, and what has become of each hold."""
 
     free: int
-    holds: tuple[tuple[str, str], ...] = ()  # hold id -> live | ended | sold
+    holds: tuple[tuple[str, str], ...] = ()  # hold id -> live | over | ended | sold
 
     def state(self, hold_id: str) -> str:
         """Say what has become of a hold."""
@@ -89,6 +89,7 @@ def _events(history: History) -> list[Event]:
             first_s = min(o.expires_s for o in _asks(op, operations) if o.expires_s is not None)
             bound_s = history.sweep_bound_s
             until_s = last_s + bound_s if bound_s else inf
+            events.append(Event(first_s, inf, _run_out(op.hold_id), optional=True))
             events.append(
                 Event(first_s, until_s, _expire(op.hold_id, op.quantity), optional=until_s == inf)
             )
@@ -126,9 +127,16 @@ def _expire(hold_id: str, quantity: int) -> Step:
     def step(desk: Desk) -> Desk | None:
         if desk.state(hold_id) == "none":
             return None  # nothing ends before it began
-        return desk.moved(hold_id, "ended", quantity) if desk.state(hold_id) == "live" else desk
+        if desk.state(hold_id) in {"live", "over"}:
+            return desk.moved(hold_id, "ended", quantity)
+        return desk
 
     return step
+
+
+def _run_out(hold_id: str) -> Step:
+    """Let a hold be over while its tickets still wait for the sweeper."""
+    return lambda desk: desk.moved(hold_id, "over", 0) if desk.state(hold_id) == "live" else None
 
 
 def _sell(hold_id: str) -> Step:
