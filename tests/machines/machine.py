@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -22,8 +22,9 @@ LONG_S = TTL_S + 1.0
 WAITS_S = st.sampled_from((LONG_S, 1.0, 60.0))
 
 BOUNDED = settings(
-    max_examples=30,
-    stateful_step_count=15,
+    max_examples=20,
+    stateful_step_count=12,
+    phases=(Phase.generate, Phase.shrink),
     deadline=None,
     derandomize=True,
     database=None,
