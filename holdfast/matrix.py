@@ -142,7 +142,7 @@ def _nested(
         rows.append(Text("  no fault" if fault == "none" else f"  {fault}"))
         for result in group:
             mode = result.cell.persistence
-            rows.append([Text(f"    {mode.value if mode else 'no Redis'}"), *cells(result)])
+            rows.append([Text(f"   {mode.value if mode else 'no Redis'}"), *cells(result)])
     return rows
 
 
