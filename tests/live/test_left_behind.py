@@ -21,12 +21,13 @@ from tests.live.leftovers import GONE_S, Made, lives
 ROOT = Path(__file__).parents[2]
 
 MAKER = """
-import json, sys, time
+import json, signal, sys, time
 from chaos.faults import DatabaseRestart, Death, StorePause, Target
 from chaos.persistence import Persistence
 from chaos.stacks.embedded import EmbeddedStack
 from tests.live.asking import connect
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
 with EmbeddedStack() as stack:
     endpoints = stack.renew(Persistence.AOF_EVERYSEC)
     backend = connect(endpoints.direct_database_url)
