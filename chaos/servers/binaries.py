@@ -79,7 +79,7 @@ def toxiproxy_server() -> Path:
         StackMissing: there is none.
     """
     for path in _toxiproxy_candidates():
-        if _is_toxiproxy(path):
+        if path.name == "toxiproxy-server" or _is_toxiproxy(path):
             return path.resolve()
     raise StackMissing(f"toxiproxy: no server found. {GET_TOXIPROXY}")
 
