@@ -24,7 +24,8 @@ PRESENT = {"containers": 3, "networks": 1, "volumes": 2, "ports": 5, "processes"
 OTHER_COMPOSE = {"HOLDFAST_COMPOSE": "docker-compose"} if which("docker-compose") else {}
 GONE = dict.fromkeys(PRESENT, 0)
 OWNER = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from chaos.stacks.compose import ComposeStack
 with ComposeStack() as stack:
     ports = list(stack._ports.numbers.values())
