@@ -62,7 +62,7 @@ def hostile(plans: dict[str, Plan] | None = None, **changes: Any) -> Scenario:
 def prompt(plans: dict[str, Plan] | None = None, **changes: Any) -> Scenario:
     """The hostile sale with payments that take a second: for faults that need no waiting."""
     impatient = hostile().buyers.model_copy(update={"max_attempts": 3})
-    parts: dict[str, Any] = {"buyers": impatient, "hold": Holds(ttl_s=40.0), **changes}
+    parts: dict[str, Any] = {"buyers": impatient, "hold": Holds(ttl_s=120.0), **changes}
     return hostile(plans, payment=PROMPT, **parts)
 
 

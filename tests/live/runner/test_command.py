@@ -24,7 +24,7 @@ PATIENCE_S = 120.0
 
 TINY = """
 [sale]
-capacity = 6
+capacity = 10
 [arrivals]
 kind = "steady"
 buyers = 8
@@ -39,7 +39,7 @@ last_minute = 0.0
 challenged = 0.0
 plain_s = 2.0
 [hold]
-ttl_s = 30.0
+ttl_s = 120.0
 [sweeper]
 period_s = 5.0
 [servers]
@@ -65,7 +65,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "holdfast", "live", *given]
 
 
-ONE = ("--strategies", "redis-hold-recheck", "--persistence", "none", "--time-factor", "200")
+ONE = ("--strategies", "redis-hold-recheck", "--persistence", "none", "--time-factor", "100")
 
 
 def run(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:

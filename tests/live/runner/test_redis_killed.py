@@ -34,7 +34,10 @@ def test_without_the_kill_nothing_breaks(arm: Arm) -> None:
     assert told.number("sold_tickets") > 0
 
 
-@pytest.mark.parametrize("mode", [Persistence.AOF_EVERYSEC, Persistence.AOF_ALWAYS])
+@pytest.mark.parametrize(
+    "mode",
+    [Persistence.AOF_EVERYSEC, pytest.param(Persistence.AOF_ALWAYS, marks=pytest.mark.extended)],
+)
 def test_with_an_append_only_file_holds_survive(arm: Arm, mode: Persistence) -> None:
     """A process that is killed loses nothing it had written: no promise is broken."""
     told = hold_sale(arm, "redis-hold", hostile(), "kill", persistence=mode)
