@@ -100,7 +100,7 @@ class Counter:
             operation.reason = "the application server died"
         operation.completed_s = self.kernel.env.now
         self.kernel.trace.note(
-            operation.completed_s, operation.actor, "", "", operation.kind, operation.outcome
+            operation.completed_s, operation.actor, "", "", operation.kind, operation.outcome.value
         )
         return answer
 
