@@ -74,7 +74,9 @@ class Disagreement:
     simulated: Reply
 
     def __str__(self) -> str:
-        story = "\n".join(f"  {number}. {step}" for number, step in enumerate(self.steps[: self.at]))
+        story = "\n".join(
+            f"  {number}. {step}" for number, step in enumerate(self.steps[: self.at])
+        )
         return (
             f"after\n{story}\n{self.what}\n  real:      {self.real!r}\n"
             f"  simulated: {self.simulated!r}"

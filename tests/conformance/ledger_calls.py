@@ -67,7 +67,12 @@ def _hold_ledger(number: int, quantity: int, ttl_s: float, remaining: int | None
 
     return [
         _named(
-            "place", lambda c: ledger(c).place(request, remaining), number, quantity, ttl_s, remaining
+            "place",
+            lambda c: ledger(c).place(request, remaining),
+            number,
+            quantity,
+            ttl_s,
+            remaining,
         ),
         _named("place racy", racy, number, quantity, ttl_s),
         _named("is live", lambda c: ledger(c).is_live(_hold(request)), number, quantity),

@@ -158,7 +158,6 @@ _commands = st.builds(
 )  # fmt: skip
 
 
-
 _deaths = st.sampled_from([Death.SIGKILL, Death.SIGTERM])
 _restarts = st.builds(Restart, _deaths, st.sampled_from([0, 0, 2 * SHORT_MS]))
 

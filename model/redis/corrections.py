@@ -1,0 +1,75 @@
+"""Where fakeredis answers otherwise than Redis does; found by the differential test, and mended.
+
+`tests/conformance` holds the simulated Redis against real ones; `tests/regressions` holds a line
+for each of these.
+"""
+
+from typing import Any
+
+from fakeredis._helpers import SimpleError
+from fakeredis._socket import FakeSocket
+
+from model.redis.refusals import refuse_unsupported
+
+_LEAST = -(2**63)
+_MOST = 2**63 - 1
+
+
+class CorrectedSocket(FakeSocket):
+    """A fakeredis socket that keeps to Redis where fakeredis does not."""
+
+    _asked: list[bytes]
+
+    def decrby(self, key: Any, amount: int) -> Any:
+        """DECRBY; its amount is negated, which the smallest integer does not survive."""
+        if amount == _LEAST:
+            raise SimpleError("ERR decrement would overflow")
+        return super().decrby(key, amount)
+
+    def expire(self, key: Any, seconds: int, *options: bytes) -> Any:
+        """EXPIRE, of a time that can be counted in milliseconds."""
+        _refuse_beyond("expire", seconds * 1000, self._now_ms())
+        return super().expire(key, seconds, *options)
+
+    def pexpire(self, key: Any, ms: int, *options: bytes) -> Any:
+        """PEXPIRE, within the range of a 64-bit integer."""
+        _refuse_beyond("pexpire", ms, self._now_ms())
+        return super().pexpire(key, ms, *options)
+
+    def expireat(self, key: Any, timestamp: int, *options: bytes) -> Any:
+        """EXPIREAT, of a time that can be counted in milliseconds."""
+        _refuse_beyond("expireat", timestamp * 1000, 0)
+        return super().expireat(key, timestamp, *options)
+
+    def setex(self, key: Any, seconds: int, value: bytes) -> Any:
+        """SETEX; fakeredis drops the fraction of the second in which the key ends."""
+        done = super().setex(key, seconds, value)
+        key.expireat = self._db.time + seconds
+        return done
+
+    def psetex(self, key: Any, ms: int, value: bytes) -> Any:
+        """PSETEX; as SETEX: a key of half a second could be gone at once."""
+        done = super().psetex(key, ms, value)
+        key.expireat = self._db.time + ms / 1000.0
+        return done
+
+    def _now_ms(self) -> int:
+        return int(self._db.time * 1000)
+
+    def _unknown_command(self, command: str, args: str | None = None) -> Any:
+        """Redis's words for what Redis does not know; what only fakeredis lacks is refused.
+
+        Raises:
+            UnsupportedCommand: a real server knows it.
+        """
+        refuse_unsupported(command.split()[0].upper())
+        if len(command.split()) > 1:
+            return super()._unknown_command(command, args)
+        name, *given = [word.decode(errors="replace") for word in self._asked]
+        echoed = "".join(f"'{word}' " for word in given)
+        return SimpleError(f"ERR unknown command '{name}', with args beginning with: {echoed}")
+
+
+def _refuse_beyond(command: str, ms: int, now_ms: int) -> None:
+    if not _LEAST <= ms <= _MOST - now_ms:
+        raise SimpleError(f"ERR invalid expire time in '{command}' command")
