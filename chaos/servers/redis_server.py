@@ -42,7 +42,11 @@ class RedisServer:
     @property
     def url(self) -> str:
         """Where it listens itself, without a proxy."""
-        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        return self.url_at(self.port)
+
+    def url_at(self, port: int) -> str:
+        """Where it is reached through another port."""
+        return f"redis://:{self.password}@127.0.0.1:{port}/0"
 
     @property
     def has_aof(self) -> bool:
