@@ -115,7 +115,7 @@ def _newest(
     name: str, candidates: list[Path], pattern: str, oldest: tuple[int, ...], remedy: str
 ) -> Program:
     programs = []
-    for path in {each.resolve() for each in candidates}:
+    for path in {each.absolute() for each in candidates}:  # Debian's is a link to another name
         told = _first_words(path)
         number = re.search(pattern, told)
         if number:

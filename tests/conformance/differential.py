@@ -215,7 +215,7 @@ class _Pair:
         _, simulated = self._wires[0]
         for key in sorted(simulated.send("KEYS", "*")):
             kind = simulated.send("TYPE", key)
-            for question in (b"TYPE", *_READERS[kind], b"PTTL"):
+            for question in (b"TYPE", *_READERS.get(kind, ()), b"PTTL"):
                 words = question.split()
                 parted = self._command((words[0], key, *words[1:]))
                 if parted is not None:
