@@ -4,6 +4,7 @@
 for each of these.
 """
 
+from math import inf
 from typing import Any
 
 from fakeredis._helpers import SimpleError
@@ -19,6 +20,8 @@ class CorrectedSocket(FakeSocket):
     """A fakeredis socket that keeps to Redis where fakeredis does not."""
 
     _asked: list[bytes]
+    _first_deadline = inf
+    """The first of the deadlines that watched keys had when they were watched."""
 
     def decrby(self, key: Any, amount: int) -> Any:
         """DECRBY; its amount is negated, which the smallest integer does not survive."""
@@ -52,6 +55,42 @@ class CorrectedSocket(FakeSocket):
         done = super().psetex(key, ms, value)
         key.expireat = self._db.time + ms / 1000.0
         return done
+
+    def getex(self, key: Any, *options: bytes) -> Any:
+        """GETEX; as SETEX."""
+        value = super().getex(key, *options)
+        if len(options) == 2 and options[0].upper() != b"EXAT":  # noqa: PLR2004 - option, number
+            number = int(options[1])
+            key.expireat = {
+                b"EX": self._db.time + number,
+                b"PX": self._db.time + number / 1000.0,
+                b"PXAT": number / 1000.0,
+            }[options[0].upper()]
+        return value
+
+    def watch(self, *keys: Any) -> Any:
+        """WATCH; the end of a key's deadline is a change like any other."""
+        done = super().watch(*keys)
+        deadlines = [key.expireat for key in keys if key and key.expireat is not None]
+        self._first_deadline = min([*deadlines, self._first_deadline])
+        return done
+
+    def exec_(self) -> Any:
+        """EXEC, unless a watched key ended meanwhile."""
+        if self._first_deadline < self._db.time:
+            self._watch_notified = True
+        return super().exec_()
+
+    def _clear_watches(self) -> None:
+        self._first_deadline = inf
+        super()._clear_watches()
+
+    def _expireat(self, key: Any, timestamp: float, *options: bytes) -> Any:
+        """What should have ended by now ends at once, also within the same millisecond."""
+        changed = super()._expireat(key, timestamp, *options)
+        if changed and timestamp <= self._db.time:
+            key.value = None
+        return changed
 
     def _now_ms(self) -> int:
         return int(self._db.time * 1000)

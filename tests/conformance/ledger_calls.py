@@ -16,7 +16,7 @@ from tests.reservation.fakes import FakeClock
 
 EVENT = 1
 TTL_S = 100.0
-_SHORT_TTL_S = 0.06
+_SHORT_TTL_S = 0.07
 _NUMBERS = st.integers(min_value=1, max_value=3)
 _TTLS = st.sampled_from([TTL_S, TTL_S, _SHORT_TTL_S])
 
@@ -61,6 +61,9 @@ def _hold_ledger(number: int, quantity: int, ttl_s: float, remaining: int | None
 
     def ledger(client: redis.Redis) -> HoldLedger:
         return HoldLedger(client, ttl_s=ttl_s, cache_s=50.0)
+
+    def place(client: redis.Redis) -> int:
+        return ledger(client).place(request, remaining)
 
     def racy(client: redis.Redis) -> int:
         return RacyLedger(client, ttl_s=ttl_s, watch="pipeline").place(request, 5)

@@ -10,7 +10,7 @@ from chaos.persistence import Persistence
 from tests.conformance.differential import Command, Restart, Snapshot, Step, Wait
 from tests.conformance.ledger_calls import calls
 
-SHORT_MS = 60  # ends within an example, or while the server is down
+SHORT_MS = 70  # ends within an example, or while the server is down
 LONG_MS = 100_000
 EPOCH_2100_MS = 4_102_444_800_000
 
@@ -124,10 +124,9 @@ SCRIPTS = (
     "return redis.call('INCRBY', KEYS[1], ARGV[1])",
     "redis.call('SET', KEYS[1], ARGV[1], 'PX', 100000) return redis.call('PTTL', KEYS[1]) > 0",
     "redis.call('SET', KEYS[1], 'half') return redis.call('INCR', KEYS[1])",
-    "local r = redis.pcall('HGET', KEYS[1], 'f') if type(r) == 'table' then return r['err'] end"
-    " return r",
+    "local r = redis.pcall('HGET', KEYS[1], 'f') return type(r) == 'table' and r['err'] or r",
     "return {KEYS[1], ARGV[1], redis.call('TYPE', KEYS[1]), redis.call('EXISTS', KEYS[1]), false}",
-    "return tonumber(ARGV[1])",
+    "return math.min(tonumber(ARGV[1]), 1767225600123)",
 )
 
 
@@ -148,24 +147,43 @@ def _command(words: tuple[str, ...], wire: int) -> Command:
     return Command(tuple(word.encode() for word in words), wire)
 
 
+def _one_of(weights: list[tuple[int, st.SearchStrategy[Any]]]) -> st.SearchStrategy[Any]:
+    """One of several, by weight (`st.one_of` flattens what it is given, and drops repetitions)."""
+    each = [strategy for weight, strategy in weights for _ in range(weight)]
+    return st.sampled_from(range(len(each))).flatmap(lambda number: each[number])
+
+
 _commands = st.builds(
     _command,
-    st.one_of(
-        _strings, _strings, _keys_at_large, _hashes, _sorted_sets, _lua, _transactions, _others,
-        _mistakes,
+    _one_of(
+        [
+            (4, _strings),
+            (3, _keys_at_large),
+            (2, _hashes),
+            (3, _sorted_sets),
+            (2, _lua),
+            (2, _transactions),
+            (1, _others),
+            (1, _mistakes),
+        ]
     ),
     _wires,
-)  # fmt: skip
-
+)
 
 _deaths = st.sampled_from([Death.SIGKILL, Death.SIGTERM])
 _restarts = st.builds(Restart, _deaths, st.sampled_from([0, 0, 2 * SHORT_MS]))
 
 
 def sequences(persistence: Persistence) -> st.SearchStrategy[list[Step]]:
-    """Up to 40 steps for a server with this persistence."""
-    steps: list[st.SearchStrategy[Step]] = [_commands] * 12 + [calls()] * 3
-    steps += [_restarts, st.builds(Wait, st.sampled_from([5, 2 * SHORT_MS]))]
-    if persistence is Persistence.RDB:
-        steps.append(st.builds(Snapshot))
-    return st.lists(st.one_of(steps), min_size=1, max_size=40)
+    """Some 25 steps for a server with this persistence, at most 100."""
+    step = _one_of(
+        [
+            (24, _commands),
+            (6, calls()),
+            (2, _restarts),
+            (1, st.builds(Wait, st.sampled_from([5, 2 * SHORT_MS]))),
+            (1 if persistence is Persistence.RDB else 0, st.builds(Snapshot)),
+        ]
+    )
+    bursts = st.lists(st.lists(step, max_size=10), max_size=10)  # long, and easy to cut down
+    return bursts.map(lambda nested: [step for burst in nested for step in burst])

@@ -1,0 +1,76 @@
+"""Random sequences, with deaths and restarts, on the simulated Redis and on real ones."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from chaos.persistence import Persistence
+from tests.conformance.arms import RealArm, SimulatedArm
+from tests.conformance.conftest import Servers
+from tests.conformance.differential import Command, Restart, Step, disagreement
+from tests.conformance.sequences import sequences
+
+MODES = list(Persistence)
+
+
+def compare(servers: Servers, where: str, persistence: Persistence, *, examples: int) -> Counter[str]:
+    """Hold the simulated Redis against a real one; returns how often what was tried."""
+    real = RealArm(servers(where, persistence))
+    tried: Counter[str] = Counter()
+
+    @settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(sequences(persistence))
+    def same(steps: list[Step]) -> None:
+        parted = disagreement(real, lambda: SimulatedArm(persistence), steps)
+        assert parted is None, str(parted)
+        tried.update(_tried(steps))
+
+    try:
+        same()
+    finally:
+        real.close()
+    return tried
+
+
+def _tried(steps: list[Step]) -> list[str]:
+    return [
+        f"{step.death}" if isinstance(step, Restart)
+        else step.words[0].decode() if isinstance(step, Command)
+        else type(step).__name__
+        for step in steps
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("persistence", MODES)
+def test_the_simulated_redis_answers_and_forgets_as_the_real_one(
+    servers: Servers, persistence: Persistence
+) -> None:
+    """Every reply, and after each restart every key, value and deadline, is the real server's."""
+    tried = compare(servers, "path", persistence, examples=25)
+    assert tried["sigkill"] >= 3
+    assert tried["sigterm"] >= 3
+    assert tried["Call"] >= 20, "calls of the strategies' own code"
+
+
+@pytest.mark.parametrize("persistence", [Persistence.RDB, Persistence.AOF_EVERYSEC])
+def test_the_older_redis_of_the_wheel_answers_the_same(
+    servers: Servers, persistence: Persistence
+) -> None:
+    """Redis 6.2 differs from 7.0 in nothing that the sequences try (but for its words)."""
+    tried = compare(servers, "wheel", persistence, examples=15)
+    assert tried["sigkill"] + tried["sigterm"] >= 3
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("where", ["path", "wheel"])
+@pytest.mark.parametrize("persistence", MODES)
+def test_at_length(servers: Servers, where: str, persistence: Persistence) -> None:
+    """The same with a thousand sequences for each program and persistence."""
+    compare(servers, where, persistence, examples=1000)
