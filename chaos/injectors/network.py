@@ -36,7 +36,9 @@ class Network:
         toxics = _as_toxics(fault)
         cures: list[Callable[[], None]] = []
         try:
-            cures.extend(map(self._add, toxics))  # one by one: those added are in it on failure
+            for toxic in toxics:
+                cure = self._add(toxic)
+                cures.append(cure)
         except BaseException:
             NetworkBreakage("", cures).heal()
             raise

