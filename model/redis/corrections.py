@@ -92,6 +92,13 @@ class CorrectedSocket(FakeSocket):
             key.value = None
         return changed
 
+    def _ttl(self, key: Any, scale: float) -> int:
+        """TTL adds half a second and cuts; fakeredis rounds half a second to the even one."""
+        if not key or key.expireat is None:
+            return super()._ttl(key, scale)
+        left_ms = round((key.expireat - self._db.time) * 1000)
+        return left_ms if scale == 1000 else (left_ms + 500) // 1000  # noqa: PLR2004 - PTTL
+
     def _now_ms(self) -> int:
         return int(self._db.time * 1000)
 

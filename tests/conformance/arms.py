@@ -1,7 +1,5 @@
 """The two arms of a store test: a simulated Redis and a real one, behind one small interface."""
 
-import time
-from collections.abc import Iterator
 from random import Random
 from typing import Any, Protocol
 
@@ -84,7 +82,7 @@ class RedisArm(Protocol):
 
 
 class SimulatedArm:
-    """The simulated Redis; its time is virtual, or `follow`s the real clock when told to."""
+    """The simulated Redis, in virtual time."""
 
     name = "simulated"
     version = (7, 2)
@@ -94,8 +92,6 @@ class SimulatedArm:
         self.persistence = persistence
         self.kernel = Kernel()
         self.server = SimulatedRedis(self.kernel, persistence)
-        self._began_s = time.time()
-        self.server.clock_offset_s = self._began_s - EPOCH_S
         self._client = make_client(
             self.kernel,
             self.server,
@@ -113,28 +109,8 @@ class SimulatedArm:
 
     def wait(self, seconds: float) -> None:
         """Let virtual time pass."""
-        self.kernel.env.run(until=self.kernel.env.now + seconds)
-
-    def follow(self) -> None:
-        """Bring the virtual clock to the real one."""
-        until_s = time.time() - self._began_s
-        if until_s > self.kernel.env.now:
-            self.kernel.env.run(until=until_s)
-
-    def next_deadline_in(self) -> float:
-        """Seconds from now (below zero: ago) to the deadline nearest to now, or infinity."""
-        return min((ms / 1000 for ms in self.time_left_ms()), key=abs, default=float("inf"))
-
-    def time_left_ms(self) -> list[float]:
-        """The time to live of every key that has one."""
-        now_s = self.server.clock_s
-        return [(expireat - now_s) * 1000 for expireat in self._deadlines()]
-
-    def _deadlines(self) -> Iterator[float]:
-        for database in self.server.fake.dbs.values():
-            for item in database._dict.values():
-                if item.expireat is not None:
-                    yield item.expireat
+        if seconds:
+            self.kernel.env.run(until=self.kernel.env.now + seconds)
 
     def die(self, death: Death) -> None:
         """End the simulated process."""
@@ -167,7 +143,8 @@ class RealArm:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, scripts too."""
+        """Forget everything, scripts too, and begin at the epoch of every sale."""
+        self.server.clock.set(EPOCH_S)
         self.server.ensure()
         self._client.execute_command("FLUSHALL")
         self._client.execute_command("SCRIPT", "FLUSH")
@@ -177,8 +154,8 @@ class RealArm:
         return self._client
 
     def wait(self, seconds: float) -> None:
-        """Let real time pass."""
-        time.sleep(seconds)
+        """Move the server's wall clock."""
+        self.server.clock.advance(seconds)
 
     def die(self, death: Death) -> None:
         """Kill or terminate the process."""

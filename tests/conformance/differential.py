@@ -1,14 +1,10 @@
 """One sequence of steps, taken by the simulated Redis and by a real one, and where they part.
 
-The real server has the real clock, and the simulated one follows it: before each step its virtual
-clock is brought to the same instant. What is left is the time one command takes, so replies that
-tell a time may differ by `CLOCK_MS`; everything else must be the same. No step is taken while a
-deadline is near: the runner lets it pass first. When this machine stalls in the middle of a step,
-nothing can be said, and the whole sequence is taken again.
+Both have the same wall clock, which stands still but for the waits of the sequence, so every reply
+must be the same, deadlines to the millisecond; and after each restart every key that is left.
 """
 
 import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,11 +13,6 @@ import redis
 
 from chaos.faults import Death
 from tests.conformance.arms import RealArm, Refusal, Reply, SimulatedArm, Wire
-
-STALLED_S = 0.015  # a step that took longer says nothing
-CLOCK_MS = 32  # two steps: that which set a deadline, and that which tells it
-NEAR_S = 0.035
-ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +74,16 @@ class Disagreement:
         )
 
 
-class Stalled(Exception):
-    """This machine stopped for a moment; nothing can be said about times."""
-
-
 def disagreement(
-    real: RealArm, simulate: Callable[[], SimulatedArm], steps: Sequence[Step]
+    real: RealArm, simulated: SimulatedArm, steps: Sequence[Step]
 ) -> Disagreement | None:
-    """Take the steps on both, and say where they part first (None: nowhere).
-
-    Raises:
-        Stalled: this machine stalled at each attempt.
-    """
-    for attempt in range(ATTEMPTS):
-        real.reset()
-        pair = _Pair(real, simulate())
-        try:
-            return pair.take(tuple(steps))
-        except Stalled:
-            if attempt == ATTEMPTS - 1:
-                raise
-        finally:
-            pair.close()
-    return None
+    """Take the steps on both, empty at first, and say where they part first (None: nowhere)."""
+    real.reset()
+    pair = _Pair(real, simulated)
+    try:
+        return pair.take(tuple(steps))
+    finally:
+        pair.close()
 
 
 class _Pair:
@@ -137,7 +115,7 @@ class _Pair:
 
     def _take(self, step: Step) -> tuple[str, Reply, Reply] | None:
         if isinstance(step, Wait):
-            time.sleep(step.ms / 1000)
+            self._wait(step.ms)
             return None
         if isinstance(step, Command):
             return self._command(step.words, step.wire)
@@ -148,17 +126,14 @@ class _Pair:
                 lambda: _called(step.call, self.simulated.client()),
             )
         if isinstance(step, Snapshot):
-            self._step_aside()
             self.real.snapshot()
             self.simulated.snapshot()
             return None
-        self._step_aside()
         self.close()
         for arm in (self.real, self.simulated):
             arm.die(step.death)
-        time.sleep(step.down_ms / 1000)
+        self._wait(step.down_ms)
         self.real.start()
-        self.simulated.follow()
         self.simulated.start()
         self._connect()
         return self._compare_contents()
@@ -170,43 +145,17 @@ class _Pair:
             b" ".join(words).decode(errors="replace"),
             lambda: _in_order(name, real.send(*words)),
             lambda: _in_order(name, simulated.send(*words)),
-            tells_seconds=name == b"TTL",
-            tells_ms=name == b"PTTL",
         )
 
-    def _step_aside(self) -> None:
-        """Let a deadline that is near pass."""
-        while True:
-            self.simulated.follow()
-            left_s = self.simulated.next_deadline_in()
-            if abs(left_s) > NEAR_S:
-                return
-            time.sleep(NEAR_S / 4)
+    def _wait(self, ms: int) -> None:
+        for arm in (self.real, self.simulated):
+            arm.wait(ms / 1000)
 
     def _both(
-        self,
-        what: str,
-        real: Callable[[], Reply],
-        simulated: Callable[[], Reply],
-        *,
-        tells_seconds: bool = False,
-        tells_ms: bool = False,
+        self, what: str, real: Callable[[], Reply], simulated: Callable[[], Reply]
     ) -> tuple[str, Reply, Reply] | None:
-        self._step_aside()
-        began_s = time.monotonic()
-        told = real()
-        self.simulated.follow()
-        expected = simulated()
-        if time.monotonic() - began_s > STALLED_S:
-            raise Stalled
-        slack = CLOCK_MS if tells_ms else int(tells_seconds and self._near_a_half())
-        return None if alike(told, expected, slack) else (what, told, expected)
-
-    def _near_a_half(self) -> bool:
-        """Whether some TTL in whole seconds may be rounded either way now."""
-        return any(
-            abs((left_ms % 1000) - 500) <= CLOCK_MS for left_ms in self.simulated.time_left_ms()
-        )
+        told, expected = real(), simulated()
+        return None if alike(told, expected) else (what, told, expected)
 
     def _compare_contents(self) -> tuple[str, Reply, Reply] | None:
         keys = self._command((b"KEYS", b"*"))
@@ -252,27 +201,12 @@ def _in_order(name: bytes, reply: Reply) -> Reply:
     return sorted(reply) if name in _SETS else reply
 
 
-_EPOCH_MS = re.compile(rb"\b(\d{13})\b")
-_NOW_MS = 10**12
-
-
-def alike(one: Reply, other: Reply, slack: int = 0) -> bool:
-    """Whether two replies are the same, but for the time that passed between them."""
+def alike(one: Reply, other: Reply) -> bool:
+    """Whether two replies are the same, in type too, but for the words of a version."""
     if type(one) is not type(other):
         return False
     if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(
-            alike(a, b, slack) for a, b in zip(one, other, strict=True)
-        )
-    if isinstance(one, int) and not isinstance(one, bool):
-        if one < 0 or other < 0:
-            return bool(one == other)
-        return abs(one - other) <= (CLOCK_MS if one > _NOW_MS else slack)
-    if isinstance(one, bytes):
-        return _EPOCH_MS.sub(b"T", one) == _EPOCH_MS.sub(b"T", other) and all(
-            abs(int(a) - int(b)) <= CLOCK_MS
-            for a, b in zip(_EPOCH_MS.findall(one), _EPOCH_MS.findall(other), strict=True)
-        )
+        return len(one) == len(other) and all(map(alike, one, other))
     if isinstance(one, Refusal):
         return said(one) == said(other)
     return bool(one == other)

@@ -16,7 +16,7 @@ from tests.reservation.fakes import FakeClock
 
 EVENT = 1
 TTL_S = 100.0
-_SHORT_TTL_S = 0.07
+_SHORT_TTL_S = 0.064
 _NUMBERS = st.integers(min_value=1, max_value=3)
 _TTLS = st.sampled_from([TTL_S, TTL_S, _SHORT_TTL_S])
 

@@ -1,8 +1,16 @@
-"""Real redis-servers for the conformance tests: on a Unix socket, in a folder in memory."""
+"""Real redis-servers for the conformance tests: on a Unix socket, in a folder in memory.
 
+Their wall clock is the test's: a shim (`clock_shim.c`) is loaded into the server, and time passes
+when a test says so. A test of deadlines is then exact, takes no time, and does not care how busy
+the machine is.
+"""
+
+import mmap
+import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -14,9 +22,12 @@ from redis.retry import Retry
 
 from chaos.faults import Death, UnsupportedFault
 from chaos.persistence import Persistence
+from chaos.servers.binaries import compiler
+from model.kernel import EPOCH_S
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - an fsync there is instant, so that results are determined
-HEALTHY_S = 20.0
+HEALTHY_S = 60.0
+SHIM = Path(__file__).with_name("clock_shim.c")
 
 _ASKED = {
     Persistence.NONE: ("--save", "", "--appendonly", "no"),
@@ -50,8 +61,35 @@ def version_of(program: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups())
 
 
+class WallClock:
+    """A wall clock that stands still until it is moved; what a server reads through the shim."""
+
+    def __init__(self, folder: Path) -> None:
+        library, path = folder / "clock_shim.so", folder / "clock"
+        command = [compiler(), "-O2", "-fPIC", "-shared", "-o", library, SHIM]
+        subprocess.run(command, check=True, timeout=HEALTHY_S)
+        path.write_bytes(bytes(mmap.PAGESIZE))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        self.environment = {"LD_PRELOAD": str(library), "HOLDFAST_CLOCK": str(path)}
+        self.set(EPOCH_S)
+
+    def set(self, wall_s: float) -> None:
+        """Move the clock, to the microsecond."""
+        struct.pack_into("=q", self._map, 0, round(wall_s * 1e6))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        now_us: int = struct.unpack_from("=q", self._map)[0]
+        struct.pack_into("=q", self._map, 0, now_us + round(seconds * 1e6))
+
+    def close(self) -> None:
+        """Unmap it."""
+        self._map.close()
+
+
 class RealServer:
-    """One redis-server with one kind of persistence, and its folder."""
+    """One redis-server with one kind of persistence, its folder and its clock."""
 
     def __init__(self, program: str, persistence: Persistence) -> None:
         self.program = program
@@ -60,6 +98,9 @@ class RealServer:
         self.folder = Path(
             tempfile.mkdtemp(prefix="holdfast-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
         )
+        self.clock = WallClock(self.folder)
+        self._data = self.folder / "data"
+        self._data.mkdir()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -72,10 +113,12 @@ class RealServer:
     def start(self) -> None:
         """Start the process and wait until its data are loaded."""
         command = [self.program, "--port", "0", "--unixsocket", self.folder / "socket"]
-        command += ["--dir", self.folder, "--auto-aof-rewrite-percentage", "0"]
+        command += ["--dir", self._data, "--auto-aof-rewrite-percentage", "0"]
         command += ["--loglevel", "warning", *_ASKED[self.persistence]]
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **self.clock.environment}
+            )
         patience_s = time.monotonic() + HEALTHY_S
         while not self._answers():
             log_text = (self.folder / "log").read_text(encoding="utf-8")
@@ -114,4 +157,5 @@ class RealServer:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self.clock.close()
         shutil.rmtree(self.folder, ignore_errors=True)

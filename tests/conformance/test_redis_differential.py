@@ -28,7 +28,7 @@ def compare(servers: Servers, where: str, persistence: Persistence, *, examples:
     )
     @given(sequences(persistence))
     def same(steps: list[Step]) -> None:
-        parted = disagreement(real, lambda: SimulatedArm(persistence), steps)
+        parted = disagreement(real, SimulatedArm(persistence), steps)
         assert parted is None, str(parted)
         tried.update(_tried(steps))
 
