@@ -99,6 +99,13 @@ class ScriptingSocket(CorrectedSocket):
             )
         return runtime
 
+    def _convert_lua_result(self, result: Any, nested: bool = True) -> Any:  # noqa: FBT001, FBT002
+        """A number beyond 64 bits becomes the smallest one, as in C."""
+        answer = super()._convert_lua_result(result, nested)
+        if type(answer) is int and not -(2**63) <= answer < 2**63:
+            return -(2**63)
+        return answer
+
     def smembers(self, *args: Any) -> Any:
         """SMEMBERS in sorted order; Redis promises none, and fakeredis's depends on the process."""
         return sorted(super().smembers(*args))

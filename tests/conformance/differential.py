@@ -86,6 +86,25 @@ def disagreement(
         pair.close()
 
 
+def cut_down(steps: Sequence[Step], parts: Callable[[Sequence[Step]], bool]) -> list[Step]:
+    """The same story without what it does not need: no step can be left out and it still `parts`.
+
+    Hypothesis would find smaller words too, but takes minutes where each try restarts servers.
+    """
+    story, size = list(steps), len(steps)
+    while size := size // 2 if size > 1 else 0:
+        at = 0
+        while at < len(story):
+            shorter = story[:at] + story[at + size :]
+            if parts(shorter):
+                story = shorter
+            else:
+                at += size
+        if size == 1 and len(story) < len(steps):
+            steps, size = list(story), 2  # what was needed may not be any more
+    return story
+
+
 class _Pair:
     def __init__(self, real: RealArm, simulated: SimulatedArm) -> None:
         self.real = real

@@ -1,14 +1,22 @@
 """Random sequences, with deaths and restarts, on the simulated Redis and on real ones."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from chaos.persistence import Persistence
 from tests.conformance.arms import RealArm, SimulatedArm
 from tests.conformance.conftest import Servers
-from tests.conformance.differential import Command, Restart, Step, disagreement
+from tests.conformance.differential import (
+    Command,
+    Disagreement,
+    Restart,
+    Step,
+    cut_down,
+    disagreement,
+)
 from tests.conformance.sequences import sequences
 
 MODES = list(Persistence)
@@ -19,17 +27,23 @@ def compare(servers: Servers, where: str, persistence: Persistence, *, examples:
     real = RealArm(servers(where, persistence))
     tried: Counter[str] = Counter()
 
+    def parted(steps: Sequence[Step]) -> Disagreement | None:
+        return disagreement(real, SimulatedArm(persistence), steps)
+
     @settings(
         max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,
+        phases=[Phase.generate],
         suppress_health_check=[HealthCheck.too_slow],
     )
     @given(sequences(persistence))
     def same(steps: list[Step]) -> None:
-        parted = disagreement(real, SimulatedArm(persistence), steps)
-        assert parted is None, str(parted)
+        if where == "wheel":
+            steps = [step for step in steps if not _loads_a_script(step)]
+        if parted(steps) is not None:
+            pytest.fail(str(parted(cut_down(steps, lambda shorter: parted(shorter) is not None))))
         tried.update(_tried(steps))
 
     try:
@@ -37,6 +51,11 @@ def compare(servers: Servers, where: str, persistence: Persistence, *, examples:
     finally:
         real.close()
     return tried
+
+
+def _loads_a_script(step: Step) -> bool:
+    """Redis 6.2 writes SCRIPT LOAD to its append-only file (see `test_redis_restarts`)."""
+    return isinstance(step, Command) and step.words[:2] == (b"SCRIPT", b"LOAD")
 
 
 def _tried(steps: list[Step]) -> list[str]:
@@ -72,5 +91,5 @@ def test_the_older_redis_of_the_wheel_answers_the_same(
 @pytest.mark.parametrize("where", ["path", "wheel"])
 @pytest.mark.parametrize("persistence", MODES)
 def test_at_length(servers: Servers, where: str, persistence: Persistence) -> None:
-    """The same with a thousand sequences for each program and persistence."""
-    compare(servers, where, persistence, examples=1000)
+    """The same with five hundred sequences for each program and persistence."""
+    compare(servers, where, persistence, examples=500)
