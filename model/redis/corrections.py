@@ -57,9 +57,12 @@ class CorrectedSocket(FakeSocket):
         return done
 
     def getex(self, key: Any, *options: bytes) -> Any:
-        """GETEX; as SETEX."""
+        """GETEX; as SETEX, and of no key it is nothing, whatever the time asked for."""
+        timed = len(options) == 2 and options[0].upper() in {b"EX", b"PX", b"EXAT", b"PXAT"}  # noqa: PLR2004
+        if timed and not key:
+            return None
         value = super().getex(key, *options)
-        if len(options) == 2 and options[0].upper() != b"EXAT":  # noqa: PLR2004 - option, number
+        if timed and options[0].upper() != b"EXAT":
             number = int(options[1])
             key.expireat = {
                 b"EX": self._db.time + number,
