@@ -98,8 +98,8 @@ class CorrectedSocket(FakeSocket):
     def _ttl(self, key: Any, scale: float) -> int:
         """TTL adds half a second and cuts; fakeredis rounds half a second to the even one."""
         if not key or key.expireat is None:
-            return super()._ttl(key, scale)
-        left_ms = round((key.expireat - self._db.time) * 1000)
+            return int(super()._ttl(key, scale))
+        left_ms: int = round((key.expireat - self._db.time) * 1000)
         return left_ms if scale == 1000 else (left_ms + 500) // 1000  # noqa: PLR2004 - PTTL
 
     def _now_ms(self) -> int:
@@ -111,8 +111,9 @@ class CorrectedSocket(FakeSocket):
         Raises:
             UnsupportedCommand: a real server knows it.
         """
-        refuse_unsupported(command.split()[0].upper())
-        if len(command.split()) > 1:
+        words = command.split() or [""]
+        refuse_unsupported(words[0].upper())
+        if len(words) > 1:
             return super()._unknown_command(command, args)
         name, *given = [word.decode(errors="replace") for word in self._asked]
         echoed = "".join(f"'{word}' " for word in given)

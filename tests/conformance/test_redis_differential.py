@@ -22,7 +22,9 @@ from tests.conformance.sequences import sequences
 MODES = list(Persistence)
 
 
-def compare(servers: Servers, where: str, persistence: Persistence, *, examples: int) -> Counter[str]:
+def compare(
+    servers: Servers, where: str, persistence: Persistence, *, examples: int
+) -> Counter[str]:
     """Hold the simulated Redis against a real one; returns how often what was tried."""
     real = RealArm(servers(where, persistence))
     tried: Counter[str] = Counter()

@@ -26,9 +26,7 @@ KEPT = {
 
 
 @pytest.mark.parametrize(("persistence", "death"), KEPT)
-def test_what_a_healthy_disk_keeps(
-    arm_with: Make, persistence: Persistence, death: Death
-) -> None:
+def test_what_a_healthy_disk_keeps(arm_with: Make, persistence: Persistence, death: Death) -> None:
     """The first column of the design's table; `before` is what a snapshot in between kept."""
     arm = arm_with(persistence)
     wire = Wire(arm.client())

@@ -72,9 +72,7 @@ def deadlines_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sigterm_does_not_save(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server with save points ends without a snapshot."""
-    monkeypatch.setattr(
-        SimulatedRedis, "die", _dying_without_a_snapshot(SimulatedRedis.die)
-    )
+    monkeypatch.setattr(SimulatedRedis, "die", _dying_without_a_snapshot(SimulatedRedis.die))
 
 
 def _dying_without_a_snapshot(right: Callable[..., None]) -> Callable[..., None]:

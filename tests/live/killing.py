@@ -8,6 +8,7 @@ its own, so that a group commit is a group.
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -87,7 +88,7 @@ class Victim:
         self._program = program
         self._room = Room()
 
-    def __enter__(self) -> "Victim":
+    def __enter__(self) -> Self:
         room = self._room.__enter__()
         try:
             self.disk = Disk(room.subfolder("disk"))
