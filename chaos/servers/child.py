@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from chaos.servers.guardian import await_end
 from chaos.stacks.contract import StackBroken
 
 HEALTHY_S = 30.0
@@ -122,7 +123,7 @@ class Child:
                 continue
         assert self.process is not None
         self.process.wait()
-        _, left = psutil.wait_procs(family, timeout=ENDED_S)
+        left = await_end(family, ENDED_S)
         if left:
             raise StackBroken(self.says(f"left processes behind: {[each.pid for each in left]}"))
 

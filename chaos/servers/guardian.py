@@ -1,6 +1,6 @@
 """The guardian: a process that clears a private room away when the process that made it is gone.
 
-Started as a script of its own (`python -I guardian.py ROOM`), with a pipe on its standard input
+Started as a script of its own (`python -P guardian.py ROOM`), with a pipe on its standard input
 whose other end only the maker holds. The end of that pipe, however it came about (a normal exit,
 an exception, SIGKILL), means: kill every server whose working directory is in the room, and remove
 the room. It is in a session of its own, so that a Ctrl-C does not reach it.
@@ -23,6 +23,10 @@ LOOK_S = 0.5
 GRACE_S = 3.0
 """How long a PostgreSQL told to quit may take to give its shared memory back."""
 
+POLL_S = 0.01
+ROUNDS = 5
+"""How often it looks for servers that another one has just started."""
+
 PROGRAMS_FILE = "programs"
 """A file in the room: the executables that may be killed, one a line."""
 
@@ -38,7 +42,7 @@ def servers_in(room: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             inside = Path(process.cwd()).is_relative_to(room) and process.exe() in programs
-            if inside and process.status() != psutil.STATUS_ZOMBIE:
+            if inside and lives(process):
                 found.append(process)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or somebody else's: not one of ours
@@ -47,22 +51,52 @@ def servers_in(room: Path) -> list[psutil.Process]:
 
 def clear(room: Path) -> None:
     """Kill the servers of a room and remove it; does nothing when it is clean."""
-    postmasters = list(room.glob("**/postmaster.pid"))
-    segments = [segment for path in postmasters for segment in _shared_memory(path)]
-    servers = servers_in(room)
-    for server in servers:
-        _send(server, signal.SIGCONT)
-        if server.name() == "postgres":
-            _send(server, signal.SIGQUIT)
-    psutil.wait_procs([each for each in servers if each.name() == "postgres"], timeout=GRACE_S)
-    deadline_s = time.monotonic() + GRACE_S
-    while (left := servers_in(room)) and time.monotonic() < deadline_s:
-        for server in left:
-            _send(server, signal.SIGKILL)
-        psutil.wait_procs(left, timeout=0.2)
+    segments = [each for path in room.glob("**/postmaster.pid") for each in _shared_memory(path)]
+    for _ in range(ROUNDS):
+        servers = servers_in(room)
+        if not servers:
+            break
+        _end(servers)
     for segment in segments:
         ctypes.CDLL(None).shmctl(segment, 0, None)  # 0: IPC_RMID; fails when it is gone already
     shutil.rmtree(room, ignore_errors=True)
+
+
+def _end(servers: list[psutil.Process]) -> None:
+    """Have PostgreSQL quit, which gives its shared memory back, and kill the others and the rest.
+
+    Stopped processes are let go on first: they could not quit.
+    """
+    for server in servers:
+        _send(server, signal.SIGCONT)
+        _send(server, signal.SIGQUIT if _is_postgres(server) else signal.SIGKILL)
+    await_end(servers, GRACE_S)
+    for server in servers:
+        _send(server, signal.SIGKILL)
+    await_end(servers, GRACE_S)
+
+
+def await_end(processes: list[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Wait until all have ended; returns those that have not in time."""
+    deadline_s = time.monotonic() + within_s
+    while (left := [each for each in processes if lives(each)]) and time.monotonic() < deadline_s:
+        time.sleep(POLL_S)
+    return left
+
+
+def lives(server: psutil.Process) -> bool:
+    """Whether a process still runs: one that ended may stay as a zombie, reaped by nobody."""
+    try:
+        return bool(server.is_running() and server.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _is_postgres(server: psutil.Process) -> bool:
+    try:
+        return bool(server.name() == "postgres")
+    except psutil.Error:
+        return False
 
 
 def _send(server: psutil.Process, number: signal.Signals) -> None:

@@ -169,13 +169,13 @@ class PostgresServer:
         now = row is not None and row[0] == "on"
         return f"fsync is still {'on' if now else 'off'}" if now is on else None
 
-    def _connect(self) -> "psycopg.Connection[tuple[object, ...]]":
+    def _connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(
             host="127.0.0.1",
             port=self.port,
             user=OWNER,
             password=self.password,
-            dbname="postgres",
+            dbname=database,
             connect_timeout=ASK_S,
             autocommit=True,
         )

@@ -17,13 +17,14 @@ from chaos.stacks.contract import StackBroken
 
 ASK_S = 1.0  # one PING on loopback; a stopped server does not answer it
 
-_PERSISTENCE = {
+PERSISTENCE_LINES = {
     Persistence.NONE: 'save ""\nappendonly no\n',
     Persistence.RDB: "appendonly no\n",  # the server's own save points
     Persistence.AOF_ALWAYS: 'save ""\nappendonly yes\nappendfsync always\n',
     Persistence.AOF_EVERYSEC: 'save ""\nappendonly yes\nappendfsync everysec\n',
     Persistence.AOF_NO: 'save ""\nappendonly yes\nappendfsync no\n',
 }
+"""What makes a Redis keep its data so: lines of its configuration file."""
 
 
 class RedisServer:
@@ -65,7 +66,7 @@ class RedisServer:
         self.persistence = persistence
         self._configuration().write_text(
             f'bind 127.0.0.1\nport {self.port}\ndir "{self.data}"\ndaemonize no\n'
-            f"requirepass {self.password}\n{_PERSISTENCE[persistence]}",
+            f"requirepass {self.password}\n{PERSISTENCE_LINES[persistence]}",
             encoding="utf-8",
         )
         self._configuration().chmod(0o600)

@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from chaos.servers import guardian
 from chaos.stacks.contract import StackBroken, StackMissing
 
@@ -69,7 +71,8 @@ class Room:
 
     def _appoint_guardian(self) -> None:
         self._guardian = subprocess.Popen(  # noqa: S603 - this Python, our own script
-            [sys.executable, "-I", guardian.__file__, str(self.folder)],
+            [sys.executable, "-P", guardian.__file__, str(self.folder)],
+            env={**os.environ, "PYTHONPATH": str(Path(psutil.__file__).parents[1])},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -96,13 +99,23 @@ class Room:
         os.chown(self.folder, entry.pw_uid, entry.pw_gid)
 
     def readable_by(self, user: str, folder: Path) -> Path:
-        """Return a folder of programs, or a copy in the room when `user` cannot reach it."""
-        entry = pwd.getpwnam(user)
-        if all(_may_enter(each, entry.pw_uid) for each in (folder, *folder.parents)):
+        """Return a folder of programs, or its copy in the room when `user` cannot reach it.
+
+        A wheel keeps libraries in a folder beside its package, named `PACKAGE.libs`, which its
+        programs find by a relative path: they are copied beside the copy.
+        """
+        uid = pwd.getpwnam(user).pw_uid
+        if all(_may_enter(each, uid) for each in (folder, *folder.parents)):
             return folder
-        copy = self.folder / folder.name
-        shutil.copytree(folder, copy, symlinks=True)
-        return copy
+        package = folder.parent
+        copies = self.folder / "programs-of-others"
+        _copy(folder, copies / package.name / folder.name)
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            _copy(libraries, copies / libraries.name)
+        for made in (copies, copies / package.name):
+            made.chmod(0o755)  # whatever our umask says
+        return copies / package.name / folder.name
 
 
 def free_ports(count: int) -> list[int]:
@@ -134,3 +147,15 @@ def free_ports(count: int) -> list[int]:
 def _may_enter(folder: Path, uid: int) -> bool:
     status = folder.stat()
     return bool(status.st_mode & 0o001) or (status.st_uid == uid and bool(status.st_mode & 0o100))
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """Copy by hard links where that is possible: nothing writes to programs."""
+    shutil.copytree(folder, to, symlinks=True, copy_function=_link)
+
+
+def _link(source: str, to: str) -> None:
+    try:
+        os.link(source, to)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, to)

@@ -29,6 +29,7 @@ from chaos.servers.postgres_server import PostgresServer
 from chaos.servers.redis_server import RedisServer
 from chaos.servers.room import Room, free_ports
 from chaos.servers.toxiproxy_server import ToxiproxyServer
+from chaos.stacks.breakages import Breakages
 from chaos.stacks.contract import Breakage, Endpoints, StackBroken, StackMissing
 
 
@@ -40,7 +41,7 @@ class EmbeddedStack:
     def __init__(self) -> None:
         self._exits = ExitStack()
         self._lock = RLock()
-        self._broken: list[Breakage] = []
+        self._broken = Breakages()
         self.lacking: dict[str, str] = {}  # `toxiproxy`, `disk`: why not, and the remedy
         self.redis: RedisServer
         self.database: PostgresServer
@@ -58,7 +59,7 @@ class EmbeddedStack:
 
     def __exit__(self, *failure: object) -> None:
         """See `Stack`."""
-        self._broken.clear()
+        self._broken.forget()
         self._exits.close()
 
     @property
@@ -77,10 +78,7 @@ class EmbeddedStack:
         """See `Stack`."""
         with self._lock:
             self.heal()
-            self.redis.child.kill()
-            if self.disk is not None:
-                self.disk.renew()
-            self.redis.renew(persistence or Persistence.NONE)
+            self._renew_redis(persistence or Persistence.NONE)
             self.database.renew()
             return self.endpoints
 
@@ -98,10 +96,7 @@ class EmbeddedStack:
         refusal = self.refuses(fault)
         if refusal is not None:
             raise UnsupportedFault(refusal)
-        breakage = self._break(fault)
-        with self._lock:
-            self._broken.append(breakage)
-        return breakage
+        return self._broken.add(self._break(fault))
 
     def heal(self) -> None:
         """Heal everything that was struck, the latest first; repeatable.
@@ -109,10 +104,7 @@ class EmbeddedStack:
         Raises:
             StackBroken: a server did not become healthy.
         """
-        with self._lock:
-            while self._broken:
-                self._broken[-1].heal()
-                self._broken.pop()
+        self._broken.heal()
 
     def check(self) -> None:
         """See `Stack`."""
@@ -177,6 +169,12 @@ class EmbeddedStack:
                 Target.DATABASE: (database_port, self.database.port),
             }
         )
+
+    def _renew_redis(self, persistence: Persistence) -> None:
+        self.redis.child.kill()
+        if self.disk is not None:
+            self.disk.renew()
+        self.redis.renew(persistence)
 
     def _break(self, fault: Fault) -> Breakage:
         match fault:

@@ -23,8 +23,10 @@ from chaos.faults import (
 )
 from chaos.persistence import Persistence
 from chaos.plans import PLAN_NAMES, faults_of
+from chaos.servers import binaries
 from chaos.stacks.embedded import EmbeddedStack
 from tests.live.asking import DatabaseAsker, RedisAsker, connect, greet, port_of, redis_client
+from tests.live.leftovers import Made
 
 SETTINGS = {
     Persistence.NONE: ("", "no", None),
@@ -125,19 +127,27 @@ def test_what_it_cannot_do_is_refused(embedded: EmbeddedStack, fault: Fault, say
 
 
 def test_without_toxiproxy_and_compiler_the_process_faults_still_run(
-    servers: None, monkeypatch: pytest.MonkeyPatch
+    embedded: EmbeddedStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The faults of the network and of the disk are refused with the remedy, the others done."""
+    """The faults of the network and of the disk are refused with the remedy, the others done.
+
+    The stack is started beside another, shares nothing with it, and leaves it alone when it ends;
+    of its own nothing is left.
+    """
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr("chaos.servers.binaries._toxiproxy_candidates", lambda: iter(()))
-    for find in ("toxiproxy_server", "compiler"):
-        getattr(__import__("chaos.servers.binaries", fromlist=[find]), find).cache_clear()
+    for find in (binaries.toxiproxy_server, binaries.compiler):
+        find.cache_clear()
     try:
         with EmbeddedStack() as stack:
             check_the_bare_stack(stack)
+            made, other = Made.of(stack), Made.of(embedded)
+            assert len(made.left()) >= 1 + len(made.pids)
+            assert not set(made.ports) & set(other.ports)
+        assert made.left() == []
     finally:
-        for find in ("toxiproxy_server", "compiler"):
-            getattr(__import__("chaos.servers.binaries", fromlist=[find]), find).cache_clear()
+        for find in (binaries.toxiproxy_server, binaries.compiler):
+            find.cache_clear()
 
 
 def check_the_bare_stack(stack: EmbeddedStack) -> None:
