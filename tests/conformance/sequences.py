@@ -57,6 +57,7 @@ _expiry = st.one_of(
 )
 _when = st.sampled_from([(), ("NX",), ("XX",), ("GET",), ("XX", "GET")])
 _strings = st.one_of(
+    _words("SET", _own("s"), _texts),
     _words("SET", _own("s"), _texts, _when, _expiry),
     _words("SET", _own("s"), _texts, ("NX",), st.tuples(st.just("PX"), _ttl_ms)),
     _words("SET", _own("n"), _numbers),
@@ -174,8 +175,39 @@ _deaths = st.sampled_from([Death.SIGKILL, Death.SIGTERM])
 _restarts = st.builds(Restart, _deaths, st.sampled_from([0, 0, GRID_MS, LONG_MS]))
 
 
+def _said(*words: str, wire: int = 0) -> Command:
+    return _command(words, wire)
+
+
+def _in_a_transaction(first: Step, second: Step) -> list[Step]:
+    return [_said("MULTI"), first, second, _said("EXEC")]
+
+
+def _watched(key: str, wire: int, then: Step) -> list[Step]:
+    write = _said("INCR", key, wire=wire)
+    return [_said("WATCH", key), write, _said("MULTI"), then, _said("EXEC")]
+
+
+def _written_again(key: str, ttl_ms: int, then: tuple[str, ...]) -> list[Step]:
+    return [_said("SET", key, "1", "PX", str(ttl_ms)), _said(*then), _said("PTTL", key)]
+
+
+def _script_over_a_restart(text: str, restart: Restart) -> list[Step]:
+    arguments = ("1", "n", "2")
+    return [_said("EVAL", text, *arguments), restart, _said("EVALSHA", _sha(text), *arguments)]
+
+
+_STORIES: list[tuple[int, st.SearchStrategy[list[Step]]]] = [
+    # What single commands, drawn one by one, would seldom tell.
+    (1, st.builds(_in_a_transaction, _commands, _commands)),
+    (1, st.builds(_watched, st.sampled_from(["n", "s"]), st.sampled_from([0, 1]), _commands)),
+    (1, st.builds(_written_again, st.just("s"), st.sampled_from([SHORT_MS, LONG_MS]), _strings)),
+    (1, st.builds(_script_over_a_restart, _texts_of_scripts, _restarts)),
+]
+
+
 def sequences(persistence: Persistence) -> st.SearchStrategy[list[Step]]:
-    """Some 25 steps for a server with this persistence, at most 100."""
+    """Some 20 steps for a server with this persistence, at most 80."""
     step = _one_of(
         [
             (24, _commands),
@@ -185,5 +217,5 @@ def sequences(persistence: Persistence) -> st.SearchStrategy[list[Step]]:
             (1 if persistence is Persistence.RDB else 0, st.builds(Snapshot)),
         ]
     )
-    bursts = st.lists(st.lists(step, max_size=10), max_size=10)  # long, and easy to cut down
+    bursts = st.lists(_one_of([(6, st.lists(step, max_size=8)), *_STORIES]), max_size=10)
     return bursts.map(lambda nested: [step for burst in nested for step in burst])

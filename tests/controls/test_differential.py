@@ -19,7 +19,7 @@ from tests.conformance.conftest import Servers, servers  # noqa: F401 - the fixt
 from tests.conformance.differential import Step, cut_down, disagreement
 from tests.conformance.sequences import sequences
 
-EXAMPLES = 200
+EXAMPLES = 150
 Plant = Callable[[pytest.MonkeyPatch], None]
 
 
