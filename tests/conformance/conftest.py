@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chaos.persistence import Persistence
+from chaos.servers.binaries import compiler
+from chaos.stacks.contract import StackMissing
 from tests.conformance.arms import RealArm, RedisArm, SimulatedArm
 from tests.conformance.real_server import RealServer, program_of_wheel, program_on_path
+from tests.live.conftest import lacks
 
 PROGRAMS = {"path": program_on_path, "wheel": program_of_wheel}
 REMEDIES = {
@@ -25,7 +28,11 @@ def servers() -> Iterator[Servers]:
     def server(where: str, persistence: Persistence) -> RealServer:
         program = PROGRAMS[where]()
         if program is None:
-            pytest.skip(REMEDIES[where])
+            lacks("redis", REMEDIES[where])
+        try:
+            compiler()
+        except StackMissing as missing:
+            lacks("compiler", str(missing))
         if (where, persistence) not in running:
             running[where, persistence] = RealServer(program, persistence)
         return running[where, persistence]

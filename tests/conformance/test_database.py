@@ -11,6 +11,7 @@ from chaos.servers.room import Room, free_ports
 from chaos.stacks.contract import StackMissing
 from reservation.database_time import database_now
 from tests.conformance.databases import DatabaseArm, RealDatabase, SimulatedDatabase
+from tests.live.conftest import lacks
 from tests.model.driving import SmallWorld
 
 metadata = MetaData()
@@ -29,7 +30,7 @@ def postgres_url() -> Iterator[str]:
     try:
         program = postgres()
     except StackMissing as missing:
-        pytest.skip(str(missing))
+        lacks("postgres", str(missing))
     with Room() as room:
         server = PostgresServer(room, program, free_ports(1)[0])
         try:
