@@ -100,12 +100,13 @@ class Child:
             raise StackBroken(self.says("is not running")) from gone
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the process and, one by one, to all its descendants."""
-        for process in self.family():
-            try:
-                process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue  # a backend that ended meanwhile
+        """Send a signal to the process, and then, one by one, to all its descendants.
+
+        In this order: a process that is stopped makes no more children.
+        """
+        self.tell(number)
+        for process in self.family()[1:]:
+            _send(process, number)
 
     def tell(self, number: signal.Signals) -> None:
         """Send a signal to the process alone."""
@@ -115,12 +116,10 @@ class Child:
         """End it and its descendants at once, and wait until they are gone; repeatable."""
         if not self.running:
             return
+        self.tell(signal.SIGSTOP)  # so that it makes no child that nobody counts
         family = self.family()
         for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+            _send(process, signal.SIGKILL)
         assert self.process is not None
         self.process.wait()
         left = await_end(family, ENDED_S)
@@ -151,6 +150,13 @@ class Child:
             return ""
         told = [line.strip() for line in lines if line.strip()][-LOG_LINES:]
         return "; its log ends:\n  " + "\n  ".join(told) if told else ""
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return  # a backend that ended meanwhile
 
 
 def _group_of(user: str | None) -> int | None:

@@ -1,7 +1,7 @@
 """Real servers for the tests of this folder.
 
 Without a component its tests are skipped, with the remedy. What `HOLDFAST_REQUIRE` names
-(`redis,postgres,toxiproxy,docker`) must be there: a skip for want of it is a failure.
+(of `redis,postgres,toxiproxy,docker,compiler`) must be there: a skip for want of it is a failure.
 """
 
 import os
@@ -13,23 +13,39 @@ import pytest
 
 from chaos.persistence import Persistence
 from chaos.servers.binaries import postgres, redis_server
-from chaos.servers.postgres_server import DATABASE
 from chaos.stacks.contract import StackMissing
 from chaos.stacks.embedded import EmbeddedStack
 
 HERE = Path(__file__).parent
+VARIABLE = "HOLDFAST_REQUIRE"
+COMPONENTS = ("redis", "postgres", "toxiproxy", "docker", "compiler")
 
 
 def lacks(component: str, reason: str) -> NoReturn:
     """Skip for want of a component; fail when it is required."""
-    required = os.environ.get("HOLDFAST_REQUIRE", "").replace(" ", "").split(",")
-    if component in required:
-        pytest.fail(f"HOLDFAST_REQUIRE names {component}: {reason}", pytrace=False)
+    if component in required():
+        pytest.fail(f"{VARIABLE} names {component}: {reason}", pytrace=False)
     pytest.skip(reason)
+
+
+def required() -> set[str]:
+    """The components that must be there.
+
+    Raises:
+        pytest.UsageError: one is unknown; its absence would be skipped in silence.
+    """
+    names = {name.strip() for name in os.environ.get(VARIABLE, "").split(",")} - {""}
+    unknown = sorted(names - set(COMPONENTS))
+    if unknown:
+        raise pytest.UsageError(
+            f"{VARIABLE}: unknown {', '.join(unknown)}; allowed: {', '.join(COMPONENTS)}"
+        )
+    return names
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test of this folder is `live`, and one worker's under `--dist loadgroup`."""
+    required()
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("live")
@@ -57,12 +73,9 @@ def embedded_stack(servers: None) -> Iterator[EmbeddedStack]:
 def embedded(embedded_stack: EmbeddedStack) -> Iterator[EmbeddedStack]:
     """Give the session's servers, empty, Redis without persistence; healed and proved afterwards.
 
-    The database is emptied, which is quicker than making a new one; `renew` does that.
+    A test that wants a persistence calls `renew` itself.
     """
-    embedded_stack._renew_redis(Persistence.NONE)
-    with embedded_stack.database._connect(DATABASE) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
+    embedded_stack.renew(Persistence.NONE)
     yield embedded_stack
     embedded_stack.heal()
     embedded_stack.check()

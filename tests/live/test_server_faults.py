@@ -1,6 +1,5 @@
 """Servers that are stopped, killed and paused: the client sees it, and it heals."""
 
-import signal
 import time
 
 import pytest
@@ -61,6 +60,9 @@ def test_a_paused_server_is_silent_and_goes_on(embedded: EmbeddedStack, target: 
     client.write()
     breakage = embedded.strike(StorePause(target=target, duration_s=1.0))
     assert greet(target, direct_port(embedded, target)) == "silent"
+    if target is Target.REDIS:  # asking a stopped PostgreSQL takes longer, and is no different
+        with pytest.raises(StackBroken, match=r"^redis: does not answer \(Timeout"):
+            embedded.check()
     breakage.heal()
     assert greet(target, direct_port(embedded, target)) == "answers"
     client.write()
@@ -126,8 +128,7 @@ def test_a_kill_reaches_a_paused_server(embedded: EmbeddedStack) -> None:
 def test_a_server_that_dies_by_itself_is_told(embedded: EmbeddedStack, target: Target) -> None:
     """Neither the check nor a fault takes it for a fault of ours; the message has its log."""
     server = embedded.redis if target is Target.REDIS else embedded.database
-    server.child.send(signal.SIGKILL)
-    assert server.child.await_end()
+    server.child.kill()
     name = "redis" if target is Target.REDIS else "postgres"
     with pytest.raises(StackBroken, match=rf"^{name}: is not running \(exit status -9\); its log"):
         embedded.check()
