@@ -1,5 +1,6 @@
 """The two arms of a store test: a simulated Redis and a real one, behind one small interface."""
 
+import time
 from random import Random
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from model.link import Link, TravelTime
 from model.redis.client import make_client
 from model.redis.server import SimulatedRedis
 from tests.conformance.real_server import RealServer
+
+SETTLED_TRIES = 5_000
 
 Reply = Any
 """What a server answered: bytes, an int, None, a list of replies, or a `Refusal`."""
@@ -158,7 +161,19 @@ class RealArm:
         self.server.clock.advance(seconds)
 
     def die(self, death: Death) -> None:
-        """Kill or terminate the process."""
+        """Kill or terminate the process, when what it acknowledged has been written.
+
+        Under everysec a write waits for an fsync that runs in the background (rule R6); whether one
+        does is a matter of the machine, and is measured elsewhere (`tests/live`).
+        """
+        if self.persistence not in {Persistence.NONE, Persistence.RDB}:
+            for _ in range(SETTLED_TRIES):
+                told = self._client.info("persistence")
+                if not told["aof_buffer_length"] and not told["aof_pending_bio_fsync"]:
+                    break
+                time.sleep(0.002)
+            else:
+                raise AssertionError(f"the append-only file is never written: {told}")
         self.server.die(death)
 
     def start(self) -> None:

@@ -74,10 +74,10 @@ def test_the_simulated_redis_answers_and_forgets_as_the_real_one(
     servers: Servers, persistence: Persistence
 ) -> None:
     """Every reply, and after each restart every key, value and deadline, is the real server's."""
-    tried = compare(servers, "path", persistence, examples=25)
-    assert tried["sigkill"] >= 3
-    assert tried["sigterm"] >= 3
-    assert tried["Call"] >= 8, "calls of the strategies' own code"
+    tried = compare(servers, "path", persistence, examples=15)
+    assert tried["sigkill"] >= 2
+    assert tried["sigterm"] >= 2
+    assert tried["Call"] >= 5, "calls of the strategies' own code"
 
 
 @pytest.mark.parametrize("persistence", [Persistence.RDB, Persistence.AOF_EVERYSEC])
@@ -85,8 +85,8 @@ def test_the_older_redis_of_the_wheel_answers_the_same(
     servers: Servers, persistence: Persistence
 ) -> None:
     """Redis 6.2 differs from 7.0 in nothing that the sequences try (but for its words)."""
-    tried = compare(servers, "wheel", persistence, examples=15)
-    assert tried["sigkill"] + tried["sigterm"] >= 3
+    tried = compare(servers, "wheel", persistence, examples=10)
+    assert tried["sigkill"] + tried["sigterm"] >= 2
 
 
 @pytest.mark.extended
