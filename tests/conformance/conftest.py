@@ -1,14 +1,16 @@
 """Real servers for the conformance tests: one per program and persistence, for the session."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from chaos.persistence import Persistence
 from chaos.servers.binaries import compiler
+from chaos.servers.room import Room
 from chaos.stacks.contract import StackMissing
 from tests.conformance.arms import RealArm, RedisArm, SimulatedArm
-from tests.conformance.real_server import RealServer, program_of_wheel, program_on_path
+from tests.conformance.real_server import IN_MEMORY, RealServer, program_of_wheel, program_on_path
 from tests.live.conftest import lacks
 
 PROGRAMS = {"path": program_on_path, "wheel": program_of_wheel}
@@ -24,6 +26,11 @@ Servers = Callable[[str, Persistence], RealServer]
 def servers() -> Iterator[Servers]:
     """A real server of a program (`path` or `wheel`) with a persistence; started when asked for."""
     running: dict[tuple[str, Persistence], RealServer] = {}
+    room = Room()  # whose guardian clears up also after a session that was killed
+    with pytest.MonkeyPatch.context() as patch:
+        if IN_MEMORY.is_dir():
+            patch.setattr("tempfile.tempdir", str(IN_MEMORY))
+        room.__enter__()
 
     def server(where: str, persistence: Persistence) -> RealServer:
         program = PROGRAMS[where]()
@@ -34,12 +41,17 @@ def servers() -> Iterator[Servers]:
         except StackMissing as missing:
             lacks("compiler", str(missing))
         if (where, persistence) not in running:
-            running[where, persistence] = RealServer(program, persistence)
+            room.admit(Path(program))
+            folder = room.subfolder(f"{where}-{persistence}")
+            running[where, persistence] = RealServer(program, persistence, folder)
         return running[where, persistence]
 
-    yield server
-    for each in running.values():
-        each.close()
+    try:
+        yield server
+    finally:
+        for each in running.values():
+            each.close()
+        room.__exit__()
 
 
 @pytest.fixture(params=["simulated", "path", "wheel"])

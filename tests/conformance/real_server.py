@@ -12,7 +12,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -91,13 +90,11 @@ class WallClock:
 class RealServer:
     """One redis-server with one kind of persistence, its folder and its clock."""
 
-    def __init__(self, program: str, persistence: Persistence) -> None:
+    def __init__(self, program: str, persistence: Persistence, folder: Path) -> None:
         self.program = program
         self.version = version_of(program)
         self.persistence = persistence
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="holdfast-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
-        )
+        self.folder = folder
         self.clock = WallClock(self.folder)
         self._data = self.folder / "data"
         self._data.mkdir()
@@ -117,7 +114,11 @@ class RealServer:
         command += ["--loglevel", "warning", *_ASKED[self.persistence]]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **self.clock.environment}
+                command,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, **self.clock.environment},
             )
         patience_s = time.monotonic() + HEALTHY_S
         while not self._answers():
@@ -153,9 +154,8 @@ class RealServer:
             self.start()
 
     def close(self) -> None:
-        """End the process and remove the folder."""
+        """End the process."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
         self.clock.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
