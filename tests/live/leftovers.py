@@ -51,12 +51,19 @@ class Made:
                     found.append(f"process {process.pid}: {' '.join(process.cmdline())}")
             except psutil.Error:
                 continue
+        found += [f"shared memory {segment}" for segment in self._segments()]
         for port in self.ports:
             try:
                 bind(port)
             except OSError as error:
                 found.append(f"port {port}: {error}")
         return found
+
+    def _segments(self) -> list[str]:
+        """System V segments that one of the processes made (Linux lists them with its pid)."""
+        listed = Path("/proc/sysvipc/shm")
+        lines = listed.read_text(encoding="utf-8").splitlines()[1:] if listed.exists() else []
+        return [line.split()[1] for line in lines if int(line.split()[4]) in self.pids]
 
     def await_gone(self) -> list[str]:
         """Wait until nothing is left, or say what is."""

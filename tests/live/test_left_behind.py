@@ -21,12 +21,13 @@ from tests.live.leftovers import GONE_S, Made, lives
 ROOT = Path(__file__).parents[2]
 
 MAKER = """
-import json, sys, time
-from chaos.faults import StorePause, Target
+import json, signal, sys, time
+from chaos.faults import DatabaseRestart, Death, StorePause, Target
 from chaos.persistence import Persistence
 from chaos.stacks.embedded import EmbeddedStack
 from tests.live.asking import connect
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored
 with EmbeddedStack() as stack:
     endpoints = stack.renew(Persistence.AOF_EVERYSEC)
     backend = connect(endpoints.direct_database_url)
@@ -69,9 +70,14 @@ def another_process(ends: str) -> Iterator[tuple[subprocess.Popen[str], Made]]:
 def test_nothing_is_left_after_an_exception(servers: None) -> None:
     """Leaving the block by an exception removes everything before it returns.
 
-    Paused servers and open connections do not keep it.
+    Paused servers and open connections do not keep it, and a PostgreSQL that was killed leaves no
+    shared memory, which it could not give back itself.
     """
-    with another_process("raise RuntimeError('amid a run')") as (process, made):
+    ends = (
+        "stack.strike(DatabaseRestart(down_s=1.0, death=Death.SIGKILL));"
+        " raise RuntimeError('amid a run')"
+    )
+    with another_process(ends) as (process, made):
         process.wait(GONE_S)
         assert made.left() == []
         assert process.returncode == 1

@@ -1,6 +1,5 @@
 """Servers that are stopped, killed and paused: the client sees it, and it heals."""
 
-import signal
 import time
 
 import pytest
@@ -129,8 +128,7 @@ def test_a_kill_reaches_a_paused_server(embedded: EmbeddedStack) -> None:
 def test_a_server_that_dies_by_itself_is_told(embedded: EmbeddedStack, target: Target) -> None:
     """Neither the check nor a fault takes it for a fault of ours; the message has its log."""
     server = embedded.redis if target is Target.REDIS else embedded.database
-    server.child.send(signal.SIGKILL)
-    assert server.child.await_end()
+    server.child.kill()
     name = "redis" if target is Target.REDIS else "postgres"
     with pytest.raises(StackBroken, match=rf"^{name}: is not running \(exit status -9\); its log"):
         embedded.check()
