@@ -86,9 +86,9 @@ def compose_file() -> Path:
     return beside if beside.exists() else HERE.parents[1] / "docker-compose.yml"
 
 
-def proxies_file() -> Path:
-    """Return Toxiproxy's configuration: its two proxies."""
-    return HERE / "toxiproxy.json"
+def toxiproxy_folder() -> Path:
+    """Return where Toxiproxy's configuration (its two proxies) and its image's recipe are."""
+    return HERE / "toxiproxy"
 
 
 def _version(command: tuple[str, ...]) -> str | None:

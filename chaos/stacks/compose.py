@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import RLock
 from typing import TYPE_CHECKING, Self
 
-from chaos.containers.compose_command import compose, proxies_file
+from chaos.containers.compose_command import compose, toxiproxy_folder
 from chaos.containers.container import Container
 from chaos.containers.engine import connect, engine_host
 from chaos.containers.leftovers import Custody, Owner, remove_leftovers
@@ -203,7 +203,7 @@ class ComposeStack:
             **self._ports.environment,
             "HOLDFAST_OWNER": owner,
             "HOLDFAST_HEALTH_INTERVAL": NEVER,
-            "HOLDFAST_TOXIPROXY_CONFIG": str(proxies_file()),
+            "HOLDFAST_TOXIPROXY_FOLDER": str(toxiproxy_folder()),
         }
 
     def _find(self, client: "DockerClient") -> None:

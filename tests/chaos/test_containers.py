@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from chaos.containers import compose_command, engine, leftovers
-from chaos.containers.compose_command import CHOOSE, compose, compose_file, proxies_file
+from chaos.containers.compose_command import CHOOSE, compose, compose_file, toxiproxy_folder
 from chaos.containers.engine import connect
 from chaos.containers.leftovers import Owner
 from chaos.stacks.compose import PORTS, ComposeStack
@@ -115,9 +115,9 @@ def test_a_port_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_port_and_file_of_the_stack_is_in_docker_compose_yml() -> None:
     """A variable that the file does not read would be ignored in silence."""
     told = compose_file().read_text(encoding="utf-8")
-    for variable in (*PORTS.values(), "HOLDFAST_TOXIPROXY_CONFIG", "HOLDFAST_OWNER"):
+    for variable in (*PORTS.values(), "HOLDFAST_TOXIPROXY_FOLDER", "HOLDFAST_OWNER"):
         assert f"${{{variable}:-" in told
-    assert proxies_file().is_file()
+    assert (toxiproxy_folder() / "Dockerfile").is_file()
 
 
 def test_an_owner_is_recognised_by_its_start_and_machine() -> None:

@@ -41,14 +41,14 @@ def test_it_is_valid(command: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("command", REMEDIES)
-def test_by_default_it_is_the_official_images_and_an_append_only_file(
+def test_by_default_it_is_official_images_and_an_append_only_file(
     command: tuple[str, ...],
 ) -> None:
     """Images with a version, Redis with AOF, all five ports on 127.0.0.1."""
     told = read(command)
     images = [line.split(": ")[1] for line in told.splitlines() if " image: " in line]
     assert sorted(image.rsplit(":", 1)[0] for image in images) == [
-        "ghcr.io/shopify/toxiproxy",
+        "holdfast-toxiproxy",
         "postgres",
         "redis",
     ]
