@@ -160,12 +160,18 @@ class Sale:
     def _metrics(self) -> dict[str, float]:
         cloud, buyers = self.cloud, max(1, self._buyers)
         redis_calls = 0 if cloud.redis is None else cloud.redis.calls
+        database = cloud.database
+        waits_s = sorted(database.lock_waits_s)
         return {
             "buyers": float(self._buyers),
             "crossings": float(cloud.kernel.trace.count),
-            "db_statements_per_buyer": cloud.database.statements / buyers,
+            "db_statements_per_buyer": database.statements / buyers,
             "redis_commands_per_buyer": redis_calls / buyers,
-            "db_lock_wait_ms_per_buyer": 1000.0 * cloud.database.lock_wait_s / buyers,
+            "db_lock_waits_per_buyer": len(waits_s) / buyers,
+            "db_lock_wait_ms_per_buyer": 1000.0 * sum(waits_s) / buyers,
+            "db_lock_wait_ms_max": 1000.0 * waits_s[-1] if waits_s else 0.0,
+            "db_deadlocks": float(database.deadlocks),
+            "db_serialization_failures": float(database.serialization_failures),
         }
 
     def _doors(self) -> Generator[simpy.Event, Any, None]:

@@ -27,7 +27,7 @@ UNIX_EPOCH_JULIAN = 2440587.5
 class SimulatedSQLite:
     """One database server; `connect` opens a session of a client.
 
-    `statements` and `lock_wait_s` are totals for the run's metrics.
+    `statements`, `lock_waits_s` and so on are totals for the run's metrics.
     """
 
     def __init__(
@@ -47,7 +47,9 @@ class SimulatedSQLite:
         self.alive = True
         self.clock_offset_s = 0.0
         self.statements = 0
-        self.lock_wait_s = 0.0
+        self.lock_waits_s: list[float] = []
+        self.deadlocks = 0  # one lock for all cannot deadlock
+        self.serialization_failures = 0  # READ COMMITTED has none
         self.write_lock = Places(kernel.env, 1)
         self._sessions: dict[int, Session] = {}
         self._next_session = 0
@@ -98,6 +100,11 @@ class SimulatedSQLite:
         """The server is back, with everything that was committed."""
         self.alive = True
 
+    @property
+    def lock_wait_s(self) -> float:
+        """How long everybody together has waited for the write lock."""
+        return sum(self.lock_waits_s)
+
     def close(self) -> None:
         """Close the files, which is the end of them."""
         self.stop()
@@ -139,7 +146,8 @@ class Session:
         if kernel.current is not None:
             asked_s = kernel.env.now
             granted = kernel.acquire(server.write_lock, server.lock_timeout_s)
-            server.lock_wait_s += kernel.env.now - asked_s
+            if kernel.env.now > asked_s:
+                server.lock_waits_s.append(kernel.env.now - asked_s)
             if not granted:
                 raise LockTimeout
             if self.ended:
