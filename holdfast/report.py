@@ -14,6 +14,7 @@ from holdfast.shrink import buyers_of
 from holdfast.stories import Story
 from holdfast.terminal import fold, put, width
 from holdfast.wording import at
+from model.database import shown
 
 
 def print_comparison(result: CompareResult, console: Console) -> None:
@@ -44,8 +45,8 @@ def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
     )
     yield from fold(
         f"{buyers_of(scenario)} buyers for {scenario.sale.capacity} {sells}, holds of "
-        f"{scenario.hold.ttl_s:g} s, database {experiment.database}; seed {experiment.seed}, "
-        f"{experiment.runs} runs a cell, the same seeds in every cell",
+        f"{scenario.hold.ttl_s:g} s, database {shown(experiment.database)}; "
+        f"seed {experiment.seed}, {experiment.runs} runs a cell, the same seeds in every cell",
         wide,
     )
     if result.cut_short:

@@ -1,5 +1,6 @@
 """Which database a run is played on: the simulated SQLite, or a real PostgreSQL in virtual time."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,6 +78,22 @@ def check_database(name: str) -> None:
         )
 
 
+def prepare(name: str) -> None:
+    """Find or start a database's server now, once for all processes of a command.
+
+    Raises:
+        UnknownDatabase, DatabaseUnavailable: as `open_database`.
+    """
+    check_database(name)
+    if name != SQLITE:
+        from model.postgres.cluster import address_of
+
+        address_of(name)  # says what is missing before psycopg is imported
+        from model.postgres.stock import stock_of
+
+        stock_of(name)
+
+
 def open_database(name: str, kernel: Kernel, link: Link, settings: DatabaseSettings) -> Database:
     """Open the database of one run.
 
@@ -86,6 +103,9 @@ def open_database(name: str, kernel: Kernel, link: Link, settings: DatabaseSetti
     """
     check_database(name)
     if name != SQLITE:
+        from model.postgres.cluster import address_of
+
+        address_of(name)
         from model.postgres.server import PostgresServer
 
         return PostgresServer(name, kernel, link, settings)
@@ -107,6 +127,4 @@ def open_database(name: str, kernel: Kernel, link: Link, settings: DatabaseSetti
 
 def shown(name: str) -> str:
     """A database's name or URL without its password, for files and messages."""
-    import re
-
     return re.sub(r"(//[^/@:]*):[^@/]*@", r"\1@", name)

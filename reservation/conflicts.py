@@ -1,8 +1,8 @@
 """Calls that the database rolled back for another one's sake, made again.
 
 A serialization failure (40001) or a deadlock (40P01) says: nothing of this transaction is there,
-begin it again. Every call of a `Strategy` may be repeated (a hold by its `hold_id`, a checkout by its
-idempotency key), so the whole call is made again, after a short pause that grows. What is left
+begin it again. Every call of a `Strategy` may be repeated (a hold by its `hold_id`, a checkout by
+its idempotency key), so the whole call is made again, after a short pause that grows. What is left
 undone when nobody does this is anomaly A20.
 """
 

@@ -38,14 +38,14 @@ _NAMES = {level: name.replace("-", " ").upper() for name, level in LEVELS.items(
 class VirtualCursor(psycopg.Cursor[Any]):
     """A cursor whose statements travel."""
 
-    def execute(self, query: Any, params: Any = None, **more: Any) -> Self:  # type: ignore[override]
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Self:
         """Send one statement and take its answer home."""
         run = super().execute
         statement = sql.read(query)
         self._crossing(statement, lambda: run(statement.text, params, **more))
         return self
 
-    def executemany(self, query: Any, params_seq: Iterable[Any], **more: Any) -> None:  # type: ignore[override]
+    def executemany(self, query: Any, params_seq: Iterable[Any], **more: Any) -> None:
         """Send one statement for many rows, as one crossing."""
         run = super().execute
         statement = sql.read(query)
@@ -252,6 +252,7 @@ def _template_engine(server: "PostgresServer") -> Engine:
         )
         engine.connect().close()
         engine.dispose()
-        engine.dialect.default_isolation_level = _NAMES[LEVELS[server.settings.isolation]]
+        level: Any = _NAMES[LEVELS[server.settings.isolation]]
+        engine.dialect.default_isolation_level = level
         _templates[key] = engine
     return _templates[key]

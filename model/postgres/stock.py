@@ -5,6 +5,7 @@ server's processors; it is emptied before each run. Connections carry nothing fr
 either: they prepare no statements, and DISCARD ALL removes the rest.
 """
 
+import atexit
 import contextlib
 import os
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from model.postgres.client import VirtualConnection
 
 RESET = b"DISCARD ALL"
+_PREFIX = "holdfast_"
 OUR_TABLES = frozenset(metadata.tables)
 
 
@@ -31,10 +33,12 @@ class Stock:
         self.shown = shown(database)
         self.address: Address = address_of(database)
         self.owner = os.getpid()
-        self.name = f"holdfast_{self.owner}_{os.urandom(4).hex()}"
+        self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
         self._idle: list[VirtualConnection] = []
         self.admin = self._connect_admin()
         self._check()
+        if not self.address.private:
+            self._remove_leftovers()
         self._make_database()
         self.monitor = psycopg.connect(
             self.address.conninfo, dbname=self.name, autocommit=True, prepare_threshold=0
@@ -56,8 +60,8 @@ class Stock:
         version = self.admin.info.server_version
         if version < OLDEST:
             raise DatabaseUnavailable(
-                f"--db {self.shown}: the server is PostgreSQL {version // 10_000}; {OLDEST // 10_000} "
-                "or newer is needed, or --db postgres for a private one"
+                f"--db {self.shown}: the server is PostgreSQL {version // 10_000}; "
+                f"{OLDEST // 10_000} or newer is needed, or --db postgres for a private one"
             )
         try:
             self.admin.execute("SELECT pg_blocking_pids(pg_backend_pid()) FROM pg_locks LIMIT 1")
@@ -68,14 +72,44 @@ class Stock:
                 "pg_catalog.pg_blocking_pids(integer) and SELECT ON pg_catalog.pg_locks to it"
             ) from error
 
+    def _remove_leftovers(self) -> None:
+        """Drop the databases of commands that were killed: nobody holds the lock of their token."""
+        own = self.address.token
+        rows = self.admin.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", [_PREFIX + "%"]
+        ).fetchall()
+        for token in sorted(
+            {str(name).removeprefix(_PREFIX).partition("_")[0] for (name,) in rows}
+        ):
+            if token != own and self._lock(token):
+                self.drop_all(token)
+                self.admin.execute("SELECT pg_advisory_unlock(%s)", [int(token, 16)])
+        self.admin.execute("SELECT pg_try_advisory_lock_shared(%s)", [int(own, 16)])
+
+    def _lock(self, token: str) -> bool:
+        try:
+            number = int(token, 16)
+        except ValueError:
+            return False
+        row = self.admin.execute("SELECT pg_try_advisory_lock(%s)", [number]).fetchone()
+        return row is not None and bool(row[0])
+
+    def drop_all(self, token: str) -> None:
+        """Drop the databases of one command, in whichever of its processes they were made."""
+        rows = self.admin.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{_PREFIX}{token}_%"]
+        ).fetchall()
+        for (name,) in rows:
+            dropped = sql.Identifier(str(name))
+            self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(dropped))
+
     def _make_database(self) -> None:
         name = sql.Identifier(self.name)
         try:
+            self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
             self.admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
             for setting in ("search_path = public, pg_catalog", "client_encoding = 'UTF8'"):
-                self.admin.execute(
-                    sql.SQL("ALTER DATABASE {} SET " + setting).format(name)  # type: ignore[arg-type]
-                )
+                self.admin.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(name))
             with self._plain() as connection:
                 connection.execute(FUNCTIONS)
         except psycopg.Error as error:
@@ -119,15 +153,14 @@ class Stock:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close everything and drop the database."""
+        """Close everything and drop the databases of this command."""
         if self.owner != os.getpid():
             return
         with contextlib.suppress(psycopg.Error, OSError):
             for connection in (*self._idle, self.monitor):
                 connection.close()
             if not self.address.private:
-                name = sql.Identifier(self.name)
-                self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+                self.drop_all(self.address.token)
             self.admin.close()
 
 
@@ -143,6 +176,8 @@ def stock_of(database: str) -> Stock:
     found = _stocks.get(database)
     if found is None or found.owner != os.getpid():
         found = _stocks[database] = Stock(database)
+        if not found.address.private:
+            atexit.register(close_all)
     return found
 
 
