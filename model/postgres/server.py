@@ -56,6 +56,9 @@ class PostgresServer:
         self.settings = settings
         self.database = database
         self.stock = stock_of(database)
+        if self.stock.tenant is not None:
+            self.stock.tenant.close()  # its run was left without an end
+        self.stock.tenant = self
         self.stock.empty()
         self.alive = True
         self.clock_offset_s = 0.0
@@ -122,6 +125,8 @@ class PostgresServer:
             else:  # somebody may still have it in hand
                 self.end_session(connection)
         self.sessions.clear()
+        if self.stock.tenant is self:
+            self.stock.tenant = None
 
     # Statements.
 

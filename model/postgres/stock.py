@@ -20,6 +20,7 @@ from reservation.tables import metadata
 
 if TYPE_CHECKING:
     from model.postgres.client import VirtualConnection
+    from model.postgres.server import PostgresServer
 
 RESET = b"DISCARD ALL"
 _PREFIX = "holdfast_"
@@ -35,6 +36,7 @@ class Stock:
         self.owner = os.getpid()
         self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
         self._idle: list[VirtualConnection] = []
+        self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
         self._check()
         if not self.address.private:
@@ -43,6 +45,7 @@ class Stock:
         self.monitor = psycopg.connect(
             self.address.conninfo, dbname=self.name, autocommit=True, prepare_threshold=0
         )
+        self.monitor.execute("SET lock_timeout = '60s'")  # a defect of ours is no endless wait
         self.version: int = self.monitor.info.server_version
 
     def _connect_admin(self) -> psycopg.Connection:
