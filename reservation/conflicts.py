@@ -25,6 +25,7 @@ from reservation.errors import NotApplied, UnknownOutcome
 
 CONFLICTS: Final = frozenset({"40001", "40P01"})
 FIRST_PAUSE_S: Final = 0.010
+LONGEST_PAUSE_S: Final = 1.0
 
 T = TypeVar("T")
 
@@ -87,5 +88,5 @@ class RetriesConflicts:
             except (NotApplied, UnknownOutcome) as failure:
                 if not is_conflict(failure):
                     raise
-            self._clock.sleep(FIRST_PAUSE_S * 2**turn)
+            self._clock.sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**turn))
         return call()
