@@ -23,7 +23,7 @@ _SHADOWED = {
     "now": ("STABLE", TRANSACTION),
 }
 
-# In PL/pgSQL, because a SQL function would be inlined, and the planner would then use an index where
+# In PL/pgSQL: a SQL function would be inlined, and the planner would then use an index where
 # PostgreSQL cannot (`expires_at <= clock_timestamp()`).
 FUNCTIONS = "".join(
     f"CREATE OR REPLACE FUNCTION public.{name}() RETURNS timestamptz {volatility} LANGUAGE plpgsql"

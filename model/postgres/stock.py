@@ -38,10 +38,14 @@ class Stock:
         self._idle: list[VirtualConnection] = []
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
-        self._check()
-        if not self.address.private:
-            self._remove_leftovers()
-        self._make_database()
+        try:
+            self._check()
+            if not self.address.private:
+                self._remove_leftovers()
+            self._make_database()
+        except DatabaseUnavailable:
+            self.admin.close()
+            raise
         self.monitor = psycopg.connect(
             self.address.conninfo, dbname=self.name, autocommit=True, prepare_threshold=0
         )
@@ -76,26 +80,15 @@ class Stock:
             ) from error
 
     def _remove_leftovers(self) -> None:
-        """Drop the databases of commands that were killed: nobody holds the lock of their token."""
-        own = self.address.token
+        """Drop the databases of commands that were killed: nobody is connected to them."""
         rows = self.admin.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s", [_PREFIX + "%"]
+            "SELECT datname FROM pg_database WHERE datname LIKE %s AND datname NOT IN"
+            " (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)",
+            [_PREFIX + "%"],
         ).fetchall()
-        for token in sorted(
-            {str(name).removeprefix(_PREFIX).partition("_")[0] for (name,) in rows}
-        ):
-            if token != own and self._lock(token):
-                self.drop_all(token)
-                self.admin.execute("SELECT pg_advisory_unlock(%s)", [int(token, 16)])
-        self.admin.execute("SELECT pg_try_advisory_lock_shared(%s)", [int(own, 16)])
-
-    def _lock(self, token: str) -> bool:
-        try:
-            number = int(token, 16)
-        except ValueError:
-            return False
-        row = self.admin.execute("SELECT pg_try_advisory_lock(%s)", [number]).fetchone()
-        return row is not None and bool(row[0])
+        for (name,) in rows:
+            with contextlib.suppress(psycopg.Error):  # somebody else's, or just being made
+                self.admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(str(name))))
 
     def drop_all(self, token: str) -> None:
         """Drop the databases of one command, in whichever of its processes they were made."""
@@ -179,8 +172,7 @@ def stock_of(database: str) -> Stock:
     found = _stocks.get(database)
     if found is None or found.owner != os.getpid():
         found = _stocks[database] = Stock(database)
-        if not found.address.private:
-            atexit.register(close_all)
+        atexit.register(close_all)
     return found
 
 

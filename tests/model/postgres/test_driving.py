@@ -237,5 +237,7 @@ def test_a_transaction_of_its_own_level() -> None:
             return str(connection.execute(text("SHOW transaction_isolation")).scalar_one())
 
     world.at(0.0, "ask", ask)
-    world.transaction(1.0, "other", lambda c: c.execute(text("SHOW transaction_isolation")).scalar())
+    world.transaction(
+        1.0, "other", lambda c: c.execute(text("SHOW transaction_isolation")).scalar()
+    )
     assert world.run() == {"ask": "serializable", "other": "read committed"}

@@ -20,7 +20,7 @@ SLOW = {"database_median_ms": 5.0, "database_p99_ms": 15.0}
 
 
 def spec(strategy: str, fault: str = "none", *, seed: int = 1, buyers: int = 16) -> RunSpec:
-    """A rush on a slow database: many wait for one row. `deadlocks` is a strategy that deadlocks."""
+    """A rush on a slow database: many wait for one row; `deadlocks` is a bad variant that does."""
     options = {"event_lock": "update"} if strategy == "deadlocks" else {}
     name = "db-cart-row-lock" if options else strategy
     return RunSpec(
