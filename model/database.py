@@ -42,12 +42,14 @@ class DatabaseSettings:
 class Database(Protocol):
     """One database server of one run; `statements` and so on are totals for the run's metrics.
 
-    `lock_waits_s` has the length of each wait for a lock in the order they ended.
+    `reclaim_statements` are those of sweepers and delayed tasks. `lock_waits_s` has the length of
+    each wait for a lock, in the order in which they ended.
     """
 
     alive: bool
     clock_offset_s: float
     statements: int
+    reclaim_statements: int
     lock_waits_s: list[float]
     deadlocks: int
     serialization_failures: int

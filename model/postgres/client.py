@@ -107,8 +107,10 @@ class VirtualConnection(psycopg.Connection[Any]):
     def cross(self, label: str, statement: sql.Statement | None, effect: Callable[[], Any]) -> None:
         """One call: there, what it does, and back."""
         server = self.server
-        if server.kernel.current is not None:
-            server.statements += statement is not None
+        request = server.kernel.current
+        if request is not None and statement is not None:
+            server.statements += 1
+            server.reclaim_statements += request.kind == "sweeper"
         commits = label == "COMMIT"
         travel = server.settings.commit if commits else server.settings.statement
         leg_s = self._go(label, travel)

@@ -64,6 +64,7 @@ class PostgresServer:
         self.clock_offset_s = 0.0
         self.schema_asks_time = False
         self.statements = 0
+        self.reclaim_statements = 0
         self.lock_waits_s: list[float] = []
         self.deadlocks = 0
         self.serialization_failures = 0

@@ -137,7 +137,7 @@ class SimulatedCursor:
         server = connection.server
         known = classified.get(sql)
         label, locks = classify(sql, _is_locking) if known is None else known
-        server.statements += 1
+        server.count_statement()
         leg_s = connection.cross(label, server.statement_travel)
         session = connection.session
         if session.aborted and not sql.startswith("ROLLBACK TO"):

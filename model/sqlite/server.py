@@ -47,6 +47,7 @@ class SimulatedSQLite:
         self.alive = True
         self.clock_offset_s = 0.0
         self.statements = 0
+        self.reclaim_statements = 0
         self.lock_waits_s: list[float] = []
         self.deadlocks = 0  # one lock for all cannot deadlock
         self.serialization_failures = 0  # READ COMMITTED has none
@@ -68,6 +69,12 @@ class SimulatedSQLite:
         raw.execute("SELECT * FROM opened").fetchall()
         raw.create_function("julianday", 1, self._julianday)
         return raw
+
+    def count_statement(self) -> None:
+        """Count one; those of sweepers and delayed tasks as well by themselves."""
+        self.statements += 1
+        request = self.kernel.current
+        self.reclaim_statements += request is not None and request.kind == "sweeper"
 
     def raw_for(self, session: "Session") -> sqlite3.Connection:
         """The SQLite connection a session's next statement runs on.

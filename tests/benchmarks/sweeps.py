@@ -1,8 +1,8 @@
 """One sweep of flow 1 on a real PostgreSQL: how long it takes and how many pages it touches.
 
-A shop that has made `carts` carts: a tenth are held, 20 of those have ended, the rest were paid. The
-statements are those of `db-cart`, run directly (no virtual time); pages are PostgreSQL's own counts
-of shared buffers, which do not depend on how busy this machine is.
+A shop that has made `carts` carts: a tenth are held, 20 of those have ended, the rest were paid.
+The statements are those of `db-cart`, run directly (no virtual time); pages are PostgreSQL's own
+counts of shared buffers, which do not depend on how busy this machine is.
 """
 
 import time
@@ -19,8 +19,8 @@ from model.kernel import Kernel, Places
 from model.link import Link, TravelTime
 from model.postgres.server import PostgresServer
 from reservation.api import Stores
-from reservation.catalogue import find, resolve_options
 from reservation.cart_flow import EXPIRE_TASK
+from reservation.catalogue import find, resolve_options
 from reservation.tables import carts, metadata
 from tests.benchmarks.floor import InstantProvider, NoTasks
 

@@ -6,7 +6,7 @@ FEW, MANY = 1_000, 50_000
 
 
 def test_a_scan_grows_with_the_carts_and_an_index_does_not() -> None:
-    """Fifty times the carts: the cron scan reads all their pages, the others no more than before."""
+    """Fifty times the carts: the scan reads all their pages, the others no more than before."""
     scans = [sweep_cost("cron-scan", size) for size in (FEW, MANY)]
     batches = [sweep_cost("indexed-batch", size) for size in (FEW, MANY)]
     tasks = [sweep_cost("delayed-task", size) for size in (FEW, MANY)]
