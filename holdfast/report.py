@@ -9,12 +9,12 @@ from holdfast.comparison import CompareResult
 from holdfast.experiment import Cell
 from holdfast.findings import findings
 from holdfast.json_output import replay_command
-from holdfast.matrix import number_lines, verdict_lines
+from holdfast.matrix import database_lines, number_lines, verdict_lines
 from holdfast.shrink import buyers_of
 from holdfast.stories import Story
 from holdfast.terminal import fold, put, width
 from holdfast.wording import at
-from model.database import shown
+from model.database import SQLITE, shown
 
 
 def print_comparison(result: CompareResult, console: Console) -> None:
@@ -27,6 +27,9 @@ def print_comparison(result: CompareResult, console: Console) -> None:
         ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
         ("What it says", _wrapped(findings(result.cells), wide)),
     ]
+    if result.experiment.database != SQLITE:
+        title = "The database, per run (mean, ± half its 95 % interval)"
+        sections.insert(2, (title, database_lines(result.cells, wide)))
     if result.stories or result.untold:
         sections.append(("Stories: the smallest failing run found", _stories(result, wide)))
     for title, lines in sections:
