@@ -8,6 +8,16 @@
 - An error inside a transaction aborts it, as in PostgreSQL: only ROLLBACK is accepted then.
 - `fsync` is taken for granted: commits survive a restart of the server.
 
+Beside a real PostgreSQL (`--db postgres`; docs/postgres.md, and
+`tests/model/postgres/test_against_sqlite.py`, where both reach the same verdicts) this differs:
+
+- FOR UPDATE and FOR NO KEY UPDATE are the same here; there the first waits for the share lock that
+  each new row of a foreign key holds on its parent, and two such rows deadlock.
+- One lock, one `lock_timeout`; there each lock that is waited for has its own.
+- Isolation levels above READ COMMITTED, SKIP LOCKED, NOWAIT and FOR SHARE are refused.
+- The ids of rolled-back inserts are used again; PostgreSQL's sequences lose them.
+- The error of a failed statement is known at once; there it travels back like any answer.
+
 A crash of the server or of its client rolls back what is open, at that instant.
 """
 
