@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 RESET = b"DISCARD ALL"
 _PREFIX = "holdfast_"
+IN_EACH_DATABASE = (
+    "search_path = public, pg_catalog",
+    "client_encoding = 'UTF8'",
+    # Also at a URL: a plan depends on the data alone, and real time ends nothing.
+    "jit = off",
+    "synchronize_seqscans = off",
+    "max_parallel_workers_per_gather = 0",
+    "lock_timeout = 0",
+    "statement_timeout = 0",
+    "idle_in_transaction_session_timeout = 0",
+)
 OUR_TABLES = frozenset(metadata.tables)
 
 
@@ -104,7 +115,7 @@ class Stock:
         try:
             self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
             self.admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
-            for setting in ("search_path = public, pg_catalog", "client_encoding = 'UTF8'"):
+            for setting in IN_EACH_DATABASE:
                 self.admin.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(name))
             with self._plain() as connection:
                 connection.execute(FUNCTIONS)
@@ -138,9 +149,15 @@ class Stock:
 
         if self._idle:
             return self._idle.pop()
-        return VirtualConnection.connect(
-            self.address.conninfo, dbname=self.name, prepare_threshold=None
-        )
+        try:
+            return VirtualConnection.connect(
+                self.address.conninfo, dbname=self.name, prepare_threshold=None
+            )
+        except psycopg.Error as error:  # no verdict about a strategy: its pool is the scenario's
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: no further connection: {_first_line(error)}; lower "
+                "servers.database_pool or --jobs"
+            ) from error
 
     def take_back(self, connection: "VirtualConnection") -> None:
         """Keep a connection, outside any transaction, for the next run."""
