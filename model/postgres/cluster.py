@@ -133,8 +133,14 @@ def start_private() -> Cluster:
             disk, no user to run as): with their own words.
     """
     programs = _programs()
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-", dir=_short_folder()))
     user = _unprivileged_user()
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="holdfast-pg-", dir=_place(user)))
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"--db postgres: no folder for the private PostgreSQL: {error}; set TMPDIR to one that "
+            "can be written to"
+        ) from error
     if user is not None:
         import pwd
 
@@ -163,9 +169,12 @@ def start_private() -> Cluster:
     answer = guardian.stdout.readline().decode(errors="replace").strip()
     if answer != "ready":
         cluster.close()
+        whose = (
+            "" if user is None else f" (run as user {user}, who must be able to read {programs})"
+        )
         raise DatabaseUnavailable(
             f"--db postgres: the private PostgreSQL does not start in {folder.parent}: "
-            f"{answer.removeprefix('failed: ') or 'its guardian died'}"
+            f"{answer.removeprefix('failed: ') or 'its guardian died'}{whose}"
         )
     return cluster
 
@@ -201,7 +210,10 @@ def _unprivileged_user() -> str | None:
     )
 
 
-def _short_folder() -> str:
-    """Where sockets can be: their paths have about a hundred characters at most."""
+def _place(user: str | None) -> str:
+    """Where sockets can be (their paths have about a hundred characters at most) and `user` get."""
     folder = tempfile.gettempdir()
-    return folder if len(folder) + len("/holdfast-pg-12345678") < LONGEST_SOCKET_PATH else "/tmp"  # noqa: S108
+    short = len(folder) + len("/holdfast-pg-12345678") < LONGEST_SOCKET_PATH
+    above = (Path(folder), *Path(folder).parents)
+    open_to_all = user is None or all(each.stat().st_mode & 0o001 for each in above)
+    return folder if short and open_to_all else "/tmp"  # noqa: S108
