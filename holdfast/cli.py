@@ -30,6 +30,7 @@ from holdfast.options import (
     Seed,
     Settings,
     Strategies,
+    Sweeps,
     Trace,
     What,
 )
@@ -110,13 +111,18 @@ def replay(
     trace: Trace,
     *,
     crossings: Crossings = False,
+    sweeps: Sweeps = False,
     only_buyers: OnlyBuyers = None,
     limit: Limit = None,
 ) -> None:
     """Run a stored history again, exactly, and show it operation by operation."""
     from holdfast.commands import answer, run_replay
 
-    answer(lambda: run_replay(trace, crossings=crossings, only_buyers=only_buyers, limit=limit))
+    answer(
+        lambda: run_replay(
+            trace, crossings=crossings, sweeps=sweeps, only_buyers=only_buyers, limit=limit
+        )
+    )
 
 
 @app.command()

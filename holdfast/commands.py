@@ -135,14 +135,16 @@ def _crash_message(crash: str, where: str, times: int) -> str:
 
 
 def run_replay(
-    trace: Path, *, crossings: bool, only_buyers: str | None, limit: int | None
+    trace: Path, *, crossings: bool, sweeps: bool, only_buyers: str | None, limit: int | None
 ) -> ExitStatus:
     """Replay a stored history and show it; INCONCLUSIVE if it went another way."""
     actors = None if only_buyers is None else _actors(only_buyers)
     found = replay(trace)
     _warn(trace, found.stored)
     with reader_may_leave():
-        print_replay(found, output(), actors=actors, limit=limit, crossings=crossings)
+        print_replay(
+            found, output(), actors=actors, limit=limit, crossings=crossings, sweeps=sweeps
+        )
     if found.difference:
         complain(f"{trace}: not reproduced: {found.difference}")
         return ExitStatus.INCONCLUSIVE

@@ -114,6 +114,7 @@ Budget = Annotated[
 Trace = Annotated[Path, typer.Argument(help="A stored history, as reports name it.")]
 Histories = Annotated[list[Path], typer.Argument(help="Stored histories.")]
 Crossings = Annotated[bool, typer.Option("--crossings", help="Show every boundary crossing too.")]
+Sweeps = Annotated[bool, typer.Option("--sweeps", help="Show sweeps that found nothing too.")]
 OnlyBuyers = Annotated[
     str | None, typer.Option(metavar="I,J", help="Show these buyers' operations only.")
 ]

@@ -11,7 +11,7 @@ from holdfast.findings import findings
 from holdfast.json_output import replay_command
 from holdfast.matrix import database_lines, number_lines, verdict_lines
 from holdfast.shrink import buyers_of
-from holdfast.stories import Story
+from holdfast.stories import Story, StoryLine
 from holdfast.terminal import fold, put, width
 from holdfast.wording import at
 from model.database import SQLITE, shown
@@ -62,17 +62,22 @@ def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
 
 
 def _stories(result: CompareResult, wide: int) -> Iterator[Text | str]:
+    told: dict[tuple[int, tuple[StoryLine, ...]], str] = {}
     for story in result.stories:
-        yield from _story(story, result.cells[story.cell].cell, wide)
+        before = told.setdefault((story.cell, story.lines), story.invariant)
+        yield from _story(story, result.cells[story.cell].cell, wide, before)
     for invariant, why in result.untold.items():
         yield Text.assemble((invariant, "bold"), f": no story: {why.strip().splitlines()[-1]}")
 
 
-def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
+def _story(story: Story, cell: Cell, wide: int, told_under: str) -> Iterator[Text | str]:
+    """One story; the same events that another invariant's story has told are not told again."""
     fault = "with no fault" if cell.fault == "none" else f"under {cell.fault}"
     mode = "" if cell.persistence is None else f", persistence {cell.persistence.value}"
     world = f"{story.buyers} buyer{'s' if story.buyers > 1 else ''}, capacity {story.capacity}"
-    if not story.small:
+    if story.small:
+        world += f" (shrunk from {story.from_buyers} and {story.from_capacity})"
+    else:
         world += " (no smaller run fails)"
     yield Text.assemble(
         (story.invariant, "bold"),
@@ -80,6 +85,17 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
         f"by {cell.strategy.title} {fault}{mode}",
     )
     yield f"  {world}, seed {story.seed}"
+    if told_under == story.invariant:
+        yield from _lines(story, wide)
+    else:
+        yield f"  told above, under {told_under}"
+    for row in fold(story.conclusion, wide, first="  => "):
+        yield Text(row, style="bold")
+    yield f"  {replay_command(story.path)}"
+    yield ""
+
+
+def _lines(story: Story, wide: int) -> Iterator[Text | str]:
     if story.left_out:
         yield f"  ... {story.left_out} earlier operations are left out"
     wide_at = max((len(at(line.at_s)) for line in story.lines), default=0)
@@ -88,10 +104,6 @@ def _story(story: Story, cell: Cell, wide: int) -> Iterator[Text | str]:
         head = f"  {at(line.at_s):>{wide_at}}  {line.actor or '***':<{wide_who}}  "
         for row in fold(line.text, wide, first=head):
             yield Text(row, style="" if line.actor else "magenta")
-    for row in fold(story.conclusion, wide, first="  => "):
-        yield Text(row, style="bold")
-    yield f"  {replay_command(story.path)}"
-    yield ""
 
 
 def _wrapped(sentences: Iterable[str], wide: int) -> Iterator[str]:

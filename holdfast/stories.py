@@ -53,13 +53,19 @@ class StoryTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A failing run, told. `small` says whether a smaller world than the scenario's was found."""
+    """A failing run, told.
+
+    `small` says whether a smaller world than the scenario's (`from_buyers` and `from_capacity`) was
+    found.
+    """
 
     invariant: str
     cell: int
     seed: int
     buyers: int
     capacity: int
+    from_buyers: int
+    from_capacity: int
     small: bool
     lines: tuple[StoryLine, ...]
     left_out: int
@@ -140,6 +146,8 @@ def tell(task: StoryTask, failure: Failure, path: Path, *, small: bool) -> Story
         seed=spec.seed,
         buyers=buyers_of(spec.scenario) if only is None else len(only),
         capacity=spec.scenario.sale.capacity,
+        from_buyers=buyers_of(task.spec.scenario),
+        from_capacity=task.spec.scenario.sale.capacity,
         small=small,
         lines=tuple(tell_lines(told, history.faults)),
         left_out=len(operations) - len(told),

@@ -100,7 +100,7 @@ class Counter:
             operation.reason = "the application server died"
         operation.completed_s = self.kernel.env.now
         self.kernel.trace.note(
-            operation.completed_s, operation.actor, "", "", operation.kind, operation.outcome
+            operation.completed_s, operation.actor, "", "", operation.kind, operation.outcome.value
         )
         return answer
 
@@ -119,9 +119,10 @@ class Crowd:
 
     def buyer(self, number: int, *, waited: bool) -> Generator[simpy.Event, Any, None]:
         """One buyer's visit; `waited` at the door means that the choice is made already."""
-        draw = stream(self.seed, "buyer", number)
         quantities = self.scenario.trace_quantities
-        wish = Intentions.of(self.settings, draw, quantities[number] if quantities else None)
+        quantity = quantities[number] if quantities else None
+        # No generator outlives this line: 2.5 KB each for as long as a buyer stays.
+        wish = Intentions.of(self.settings, stream(self.seed, "buyer", number), quantity)
         travel = Pace(self.seed, "travel", number)
         if not waited:
             yield self.env.timeout(wish.think_s)

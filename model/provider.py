@@ -7,7 +7,7 @@ Times and the share of declined payments are the scenario's (numbers: 3-D Secure
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.faults import Leg, Target
+from chaos.faults import Target
 from model.kernel import Kernel
 from model.link import Link, LinkCut, ReplyLost, TravelTime
 from model.scenario import Payment
@@ -110,5 +110,5 @@ class SimulatedProvider:
             kernel = self.kernel
             kernel.sleep(self.settings.timeout_s)
             actor = kernel.current.actor if kernel.current is not None else ""
-            kernel.trace.note(kernel.now, actor, Target.PAYMENT, Leg.REPLY, label, "timeout")
+            kernel.trace.note(kernel.now, actor, self.link.name, "reply", label, "timeout")
             raise PaymentTimeout("the payment provider's answer did not arrive") from error

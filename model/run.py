@@ -9,6 +9,7 @@ from sqlalchemy import insert
 from model.arrivals import arrival_times, waits_at_the_door
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
+from model.collector import rare_collections
 from model.history import FaultSpan, History, Outcome
 from model.housekeeping import Housekeeping
 from model.injector import Injector
@@ -62,10 +63,11 @@ def simulate(spec: RunSpec, *, record_crossings: bool = False) -> RunResult:
     )
     cloud = Cloud(kernel, spec, info, options)
     try:
-        sale = Sale(cloud, history, Injector(cloud, history, plan))
-        sale.open()
-        sale.play()
-        return sale.close()
+        with rare_collections():
+            sale = Sale(cloud, history, Injector(cloud, history, plan))
+            sale.open()
+            sale.play()
+            return sale.close()
     finally:
         cloud.close()
 

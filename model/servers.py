@@ -217,12 +217,14 @@ class Cloud:
         request.start(call, server.strategy)
         if request.ended is None:
             yield request.done
-        assert request.ended is not None
-        result, error = request.ended
+        result, error = request.result()
         server.requests.pop(request, None)
         workers.free()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                error = None  # an error whose frames hold it is garbage only a collector finds
         return result
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from properties.invariants import (
     charged_once,
     expiry_honoured,
     hold_honoured,
+    linearizable,
     no_leak,
     no_overbooking,
     no_overhold,
@@ -32,6 +33,7 @@ INVARIANTS: dict[str, Invariant] = {
         orders_durable,
         expiry_honoured,
         sale_goes_on,
+        linearizable,
     )
 }
 

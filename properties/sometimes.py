@@ -42,6 +42,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "orders-durable": ("order-made",),
     "expiry-honoured": ("expired-during-payment",),
     "sale-goes-on": (),
+    "linearizable": (),
 }
 
 NEEDS_UNDER_FAULT: dict[str, tuple[str, ...]] = {

@@ -6,6 +6,7 @@ and Lua collects its garbage when it wants to. What a script may do, and what it
 fakeredis's; `tests/model/test_redis_scripts.py` holds the two against each other.
 """
 
+import hashlib
 from typing import Any
 
 from fakeredis._commands import COMMANDS_WITH_SUB
@@ -29,11 +30,14 @@ class ScriptingSocket(FakeSocket):
         server: Any = self._server
         runtime = self._get_server_runtime(server)
         compiled = server.__dict__.setdefault("_compiled_scripts", {})
-        function = compiled.get(script)
-        if function is None or not 0 <= numkeys <= len(keys_and_args):
+        known = compiled.get(script)
+        if known is None or not 0 <= numkeys <= len(keys_and_args):
             answer = super().eval(script, numkeys, *keys_and_args)  # checks, and may refuse
-            compiled[script] = runtime.compile(script)
+            sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode()
+            compiled[script] = (sha, runtime.compile(script))
             return answer
+        sha, function = known
+        server.script_cache[sha] = script  # EVAL teaches it, again after a restart
         server._lua_current_socket[0] = self
         self._script_resp = 2
         server._lua_set_keys_argv(
@@ -43,7 +47,7 @@ class ScriptingSocket(FakeSocket):
         try:
             result = function()
         except LUA_MODULE.LuaError as error:
-            raise SimpleError(SCRIPT_ERROR_MSG.format("", error)) from error
+            raise SimpleError(SCRIPT_ERROR_MSG.format(sha.decode(), error)) from error
         finally:
             self._script_resp = None
         _check_for_lua_globals(runtime, server._lua_expected_globals)
