@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 
 from holdfast import interrupts
 from holdfast.errors import WorkersLost
-from model.postgres import cluster
+from model.postgres import address
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,7 +53,7 @@ class Workers:
                 max_workers=self._jobs,
                 mp_context=_context(),
                 initializer=_start_worker,
-                initargs=(cluster.known(),),
+                initargs=(address.known(),),
             )
         return self
 
@@ -125,9 +125,9 @@ def _context() -> BaseContext:
     return context
 
 
-def _start_worker(servers: dict[str, cluster.Address]) -> None:
+def _start_worker(servers: dict[str, address.Address]) -> None:
     """Make a new worker deaf to Ctrl-C and mortal with its parent, and show it its databases."""
-    cluster.use(servers)
+    address.use(servers)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

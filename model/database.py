@@ -88,7 +88,7 @@ def prepare(name: str) -> None:
     """
     check_database(name)
     if name != SQLITE:
-        from model.postgres.cluster import address_of
+        from model.postgres.address import address_of
 
         address_of(name)  # says what is missing before psycopg is imported
         from model.postgres.stock import stock_of
@@ -105,7 +105,7 @@ def open_database(name: str, kernel: Kernel, link: Link, settings: DatabaseSetti
     """
     check_database(name)
     if name != SQLITE:
-        from model.postgres.cluster import address_of
+        from model.postgres.address import address_of
 
         address_of(name)
         from model.postgres.server import PostgresServer

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from model.database import DatabaseUnavailable, shown
-from model.postgres.cluster import OLDEST, Address, address_of
+from model.postgres.address import Address, address_of
 from model.postgres.sql import FUNCTIONS
 from reservation.tables import metadata
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.postgres.client import VirtualConnection
     from model.postgres.server import PostgresServer
 
+OLDEST = 130000
 RESET = b"DISCARD ALL"
 _PREFIX = "holdfast_"
 IN_EACH_DATABASE = (

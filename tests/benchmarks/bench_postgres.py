@@ -15,7 +15,7 @@ from unittest.mock import patch
 import psycopg
 
 from chaos.persistence import Persistence
-from model.postgres import cluster
+from model.postgres import address
 from model.postgres.client import VirtualConnection
 from model.postgres.server import PostgresServer
 from model.postgres.stock import stock_of
@@ -137,8 +137,8 @@ def parallel_s(jobs: int) -> float:
     with ProcessPoolExecutor(
         jobs,
         mp_context=get_context("spawn"),
-        initializer=cluster.use,
-        initargs=(cluster.known(),),
+        initializer=address.use,
+        initargs=(address.known(),),
     ) as pool:
         list(pool.map(run, [spec("db-cart", seed) for seed in range(jobs * 2)]))
         started = time.perf_counter()
@@ -149,7 +149,7 @@ def parallel_s(jobs: int) -> float:
 def main() -> None:
     """Print each figure beside its target."""
     started = time.perf_counter()
-    cluster.address_of("postgres")
+    address.address_of("postgres")
     print(f"cluster start {time.perf_counter() - started:.2f} s (at most 2)")
     print(
         f"{'strategy':22}{'statements':>11}{'run s':>8}{'direct s':>10}{'ratio':>7} (at most 1.5)"

