@@ -3,9 +3,11 @@
 from enum import StrEnum
 
 from chaos.faults import (
+    Death,
     Fault,
     Partition,
     ProxyDown,
+    RedisDeath,
     Slow,
     SlowFsync,
     StorePause,
@@ -39,7 +41,7 @@ def components(fault: Fault) -> tuple[Component, ...]:
     match fault:
         case Partition() | Slow() | ProxyDown() | Toxic():
             return (Component.TOXIPROXY,)
-        case SlowFsync():
+        case SlowFsync() | RedisDeath(death=Death.POWER_LOSS):
             return (Component.COMPILER,)
         case _:
             return ()

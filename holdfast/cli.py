@@ -141,3 +141,12 @@ def list_(what: What, *, output: OutputFormat = Format.TEXT) -> None:
     from holdfast.commands import answer, run_list
 
     answer(lambda: run_list(what.value, as_json=output is Format.JSON))
+
+
+@app.command()
+def doctor(*, output: OutputFormat = Format.TEXT) -> None:
+    """Say what is installed for real servers, what it enables, and how to get the rest."""
+    from holdfast.commands import answer
+    from holdfast.doctor import run_doctor
+
+    answer(lambda: run_doctor(as_json=output is Format.JSON))

@@ -77,7 +77,7 @@ def test_what_real_servers_need_is_said() -> None:
         }
         for component in Component
     }
-    assert needing[Component.COMPILER] == {"slow-fsync"}
+    assert needing[Component.COMPILER] == {"redis-power-loss", "slow-fsync"}
     assert "redis-partition" in needing[Component.TOXIPROXY]
     assert not needing[Component.TOXIPROXY] & {"redis-pause", "db-pause", "redis-kill", "db-kill"}
 

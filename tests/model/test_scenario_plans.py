@@ -1,5 +1,6 @@
 """Fault plans placed in a scenario, and plans of a scenario's own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,19 @@ def test_a_plan_of_a_file_is_usable(tmp_path: Path) -> None:
     (planned,) = resolve_plan("late-kill", load_scenario(str(path))).faults
     assert planned.fault == RedisDeath(death=Death.SIGKILL, down_s=1.0)
     assert planned.when == At(earliest_s=5.0, latest_s=5.0)
+
+
+def test_the_plan_in_the_page_on_stacks_is_usable(tmp_path: Path) -> None:
+    """What docs/live-stacks.md shows loads, and becomes the faults it speaks of."""
+    page = Path(__file__).parents[2] / "docs" / "live-stacks.md"
+    (toml,) = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    path = tmp_path / "mine.toml"
+    path.write_text(toml, encoding="utf-8")
+    far, paused, cut = (
+        planned.fault for planned in resolve_plan("far-database", load_scenario(str(path))).faults
+    )
+    assert isinstance(far, Toxic)
+    assert (dict(far.attributes), far.toxicity) == ({"latency": 250.0, "jitter": 40.0}, 0.5)
+    assert paused == StorePause(target=Target.REDIS, duration_s=3.0)
+    assert isinstance(cut, Toxic)
+    assert (cut.target, dict(cut.attributes)) == (Target.DATABASE, {"bytes": 500.0})
