@@ -14,6 +14,7 @@ from holdfast.judged import JudgedRun, Task, do_task
 from holdfast.out_folder import DEFAULT_OUT, OutFolder
 from holdfast.stories import Story, StoryTask, choose, find_story
 from holdfast.workers import Workers, cores
+from model.database import prepare
 from model.scenario import Scenario
 from model.scenario_file import load_scenario
 
@@ -46,6 +47,7 @@ def compare(  # noqa: PLR0913 - the options of the command, all by keyword
     persistence: Sequence[str] | None = None,
     runs: int = DEFAULT_RUNS,
     seed: int = DEFAULT_SEED,
+    database: str = "sqlite",
     jobs: int | None = None,
     overrides: Mapping[str, str] | None = None,
     out: Path | str = DEFAULT_OUT,
@@ -69,6 +71,7 @@ def compare(  # noqa: PLR0913 - the options of the command, all by keyword
         persistence=None if persistence is None else [Persistence(mode) for mode in persistence],
         runs=runs,
         seed=seed,
+        database=database,
     )
     return run_experiment(experiment, out=Path(out), jobs=jobs)
 
@@ -90,6 +93,7 @@ def run_experiment(
     `on_run` hears of each finished run: how many are, and of how many. `budget_s` is in seconds of
     wall time; no run is started after it, so a result under a budget is not repeatable.
     """
+    prepare(experiment.database)
     with OutFolder(out, experiment) as folder:
         progress = _Progress(experiment, folder, budget_s, on_run)
         stories: list[Story | str] = []

@@ -15,6 +15,7 @@ from enum import IntEnum
 
 from chaos.faults import UnsupportedFault
 from chaos.plans import EmptyFault, UnknownFault
+from model.database import DatabaseUnavailable, UnknownDatabase
 from model.history_file import HistoryError
 from model.run import WrongAdmission
 from model.scenario_file import ScenarioError
@@ -59,6 +60,8 @@ WRONG_INPUT = (
     ScenarioError,
     SpecError,
     HistoryError,
+    UnknownDatabase,
+    DatabaseUnavailable,
 )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from chaos.persistence import Persistence
 from chaos.plans import UnknownFault
 from holdfast.choices import StrategyChoice
-from holdfast.errors import WrongCommand, check_names
+from holdfast.errors import WrongCommand
+from model.database import check_database
 from model.scenario import Scenario
 from model.scenario_plans import resolve_plan
 from model.spec import RunSpec
@@ -113,12 +114,7 @@ def plan_experiment(
 def _check_numbers(runs: int, database: str) -> None:
     if not 1 <= runs <= MAX_RUNS:
         raise WrongCommand(f"--runs: {runs} is not between 1 and {MAX_RUNS:,}")
-    if database == "postgres":
-        raise WrongCommand(
-            "--db: 'postgres' is not available yet in this version; use --db sqlite (simulated "
-            "SQLite under READ COMMITTED with one write lock)"
-        )
-    check_names("--db", [database], ["sqlite"])
+    check_database(database)
 
 
 def _modes(

@@ -10,6 +10,7 @@ from holdfast.cells import CellResult
 from holdfast.comparison import CompareResult
 from holdfast.out_folder import cell_as_dict
 from holdfast.stories import Story
+from model.database import shown
 from properties.statistics import Mean
 from properties.verdicts import Verdict
 
@@ -26,7 +27,7 @@ def compare_as_dict(result: CompareResult) -> dict[str, Any]:
         "holdfast": __version__,
         "command": "compare",
         "seed": experiment.seed,
-        "database": experiment.database,
+        "database": shown(experiment.database),
         "runs": experiment.runs,
         "complete": not result.cut_short,
         "cut_short": result.cut_short or None,

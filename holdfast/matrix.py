@@ -96,6 +96,24 @@ def _left_out(names: Sequence[str], width: int) -> list[Text]:
     return [Text(row, style="dim") for row in ["", *fold(text, width)]]
 
 
+def database_lines(results: Sequence[CellResult], width: int) -> list[Text]:
+    """Lay out what the database was asked for and how long it made callers wait (flow 1)."""
+    statements = Number(heading=("SQL a", "buyer"), show=_of("db_statements_per_buyer"))
+    reclaim = Number(heading=("SQL of", "sweeps"), show=_of("db_reclaim_statements"))
+    waited = Number(heading=("lock wait", "ms a buyer"), show=_of("db_lock_wait_ms_per_buyer"))
+    longest = Number(heading=("longest", "ms"), show=_of("db_lock_wait_ms_max"))
+    deadlocks = Number(heading=("dead-", "locks"), show=_of("db_deadlocks"))
+    unserial = Number(heading=("serial.", "failures"), show=_of("db_serialization_failures"))
+    sets = [
+        [statements, reclaim, waited, longest, deadlocks, unserial],
+        [statements, waited, deadlocks, unserial],
+        [waited, deadlocks],
+    ]
+    grids = [_number_grid(results, numbers, width, nested=False) for numbers in sets]
+    grids.append(_number_grid(results, sets[-1], width, nested=True))
+    return _first_that_fits(grids, width).lines()
+
+
 def _first_that_fits(grids: Sequence[Grid], width: int) -> Grid:
     """Return the first grid that is narrow enough, else the last, which is the narrowest."""
     return next((grid for grid in grids if grid.total() <= width), grids[-1])

@@ -79,7 +79,10 @@ Runs = Annotated[int, typer.Option(metavar="N", parser=_from_one, help="Runs a c
 Seed = Annotated[
     int, typer.Option(metavar="S", parser=_whole, help="The seed that all seeds come from.")
 ]
-Database = Annotated[str, typer.Option("--db", metavar="NAME", help="sqlite.")]
+Database = Annotated[
+    str,
+    typer.Option("--db", metavar="NAME", help="sqlite, postgres, or postgresql://... (a server)."),
+]
 Jobs = Annotated[
     int | None, typer.Option(metavar="J", parser=_from_one, help="Processes. Default: cores.")
 ]

@@ -15,6 +15,7 @@ from holdfast import __version__
 from holdfast.errors import WrongCommand
 from holdfast.experiment import Cell, Experiment
 from holdfast.judged import JudgedRun
+from model.database import shown
 
 DEFAULT_OUT = Path("holdfast-out")
 
@@ -49,7 +50,7 @@ class OutFolder:
                 "command": self._command,
                 "seed": experiment.seed,
                 "runs": experiment.runs,
-                "database": experiment.database,
+                "database": shown(experiment.database),
                 "scenario": experiment.scenario.model_dump(mode="json"),
             }
         )

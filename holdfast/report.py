@@ -9,11 +9,12 @@ from holdfast.comparison import CompareResult
 from holdfast.experiment import Cell
 from holdfast.findings import findings
 from holdfast.json_output import replay_command
-from holdfast.matrix import number_lines, verdict_lines
+from holdfast.matrix import database_lines, number_lines, verdict_lines
 from holdfast.shrink import buyers_of
 from holdfast.stories import Story, StoryLine
 from holdfast.terminal import fold, put, width
 from holdfast.wording import at
+from model.database import SQLITE, shown
 
 
 def print_comparison(
@@ -39,6 +40,9 @@ def print_comparison(
         ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
         ("What it says", _wrapped(findings(result.cells), wide)),
     ]
+    if result.experiment.database != SQLITE:
+        title = "The database, per run (mean, ± half its 95 % interval)"
+        sections.insert(2, (title, database_lines(result.cells, wide)))
     if result.stories or result.untold:
         title = "the smallest failing run found" if repeatable else "the first failing run"
         stories = _stories(result, wide, repeatable=repeatable)
@@ -59,8 +63,8 @@ def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
     )
     yield from fold(
         f"{buyers_of(scenario)} buyers for {scenario.sale.capacity} {sells}, holds of "
-        f"{scenario.hold.ttl_s:g} s, database {experiment.database}; seed {experiment.seed}, "
-        f"{experiment.runs} runs a cell, the same seeds in every cell",
+        f"{scenario.hold.ttl_s:g} s, database {shown(experiment.database)}; "
+        f"seed {experiment.seed}, {experiment.runs} runs a cell, the same seeds in every cell",
         wide,
     )
     if result.cut_short:

@@ -19,6 +19,7 @@ from typing import Self, TypeVar
 
 from holdfast import interrupts
 from holdfast.errors import WorkersLost
+from model.postgres import address
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -49,7 +50,10 @@ class Workers:
         if self._jobs > 1:
             self._others = {child.pid or 0 for child in multiprocessing.active_children()}
             self._pool = ProcessPoolExecutor(
-                max_workers=self._jobs, mp_context=_context(), initializer=_start_worker
+                max_workers=self._jobs,
+                mp_context=_context(),
+                initializer=_start_worker,
+                initargs=(address.known(),),
             )
         return self
 
@@ -121,8 +125,9 @@ def _context() -> BaseContext:
     return context
 
 
-def _start_worker() -> None:
-    """Make a new worker deaf to Ctrl-C and mortal with its parent."""
+def _start_worker(servers: dict[str, address.Address]) -> None:
+    """Make a new worker deaf to Ctrl-C and mortal with its parent, and show it its databases."""
+    address.use(servers)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -194,13 +194,29 @@ class Sale:
     def _metrics(self) -> dict[str, float]:
         cloud, buyers = self.cloud, max(1, self.visits.buyers)
         redis_calls = 0 if cloud.redis is None else cloud.redis.calls
+        database = cloud.database
+        waits_s = sorted(database.lock_waits_s)
         return {
             "buyers": float(self.visits.buyers),
             "crossings": float(cloud.kernel.trace.count),
-            "db_statements_per_buyer": cloud.database.statements / buyers,
+            "db_statements_per_buyer": database.statements / buyers,
             "redis_commands_per_buyer": redis_calls / buyers,
-            "db_lock_wait_ms_per_buyer": 1000.0 * cloud.database.lock_wait_s / buyers,
+            "db_reclaim_statements": float(database.reclaim_statements),
+            "db_reclaim_s": self._reclaim_s(),
+            "db_lock_waits_per_buyer": len(waits_s) / buyers,
+            "db_lock_wait_ms_per_buyer": 1000.0 * sum(waits_s) / buyers,
+            "db_lock_wait_ms_max": 1000.0 * waits_s[-1] if waits_s else 0.0,
+            "db_deadlocks": float(database.deadlocks),
+            "db_serialization_failures": float(database.serialization_failures),
         }
+
+    def _reclaim_s(self) -> float:
+        """How long sweepers and delayed tasks were at work, all together."""
+        return sum(
+            op.completed_s - op.invoked_s
+            for op in self.history.operations
+            if op.kind in {"sweep", "task"} and op.completed_s is not None
+        )
 
 
 def _started(span: FaultSpan) -> float:

@@ -17,6 +17,9 @@ Seconds = Annotated[float, Field(gt=0.0, le=WEEK_S)]
 """A length of time: a sale that goes on for months is a slip of the keyboard."""
 
 
+Isolation = Literal["read-committed", "repeatable-read", "serializable"]
+
+
 class Part(BaseModel):
     """A frozen table of a scenario file that accepts no unknown keys."""
 
@@ -104,7 +107,11 @@ class Servers(Part):
     redis_retries: Annotated[int, Field(ge=0, le=100)] = 0  # redis-py's own resends
     redis_timeout_s: Seconds = 2.0  # socket timeout
     database_timeout_s: Seconds = 5.0
-    lock_timeout_s: Seconds = 10.0  # waiting for the database's write lock
+    lock_timeout_s: Seconds = 10.0  # waiting for one lock of the database
+    statement_timeout_s: NotNegative = 0.0  # 0: none; PostgreSQL only
+    deadlock_timeout_s: Seconds = 1.0  # PostgreSQL looks for a deadlock after waiting so long
+    isolation: Isolation = "read-committed"  # of every transaction; others need PostgreSQL
+    conflict_retries: Annotated[int, Field(ge=0, le=100)] = 0  # of a call the database rolled back
     clock_skew_sd_s: NotNegative = 0.020
 
 

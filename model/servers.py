@@ -11,6 +11,7 @@ import simpy
 
 from chaos.faults import Target
 from chaos.persistence import Persistence
+from model.database import DatabaseSettings, open_database
 from model.history import Operation
 from model.kernel import EPOCH_S, Kernel, Places, Request
 from model.link import Link, Pace, TravelTime
@@ -18,10 +19,9 @@ from model.provider import LedgerEntry, SimulatedProvider
 from model.redis.client import make_client
 from model.redis.server import SimulatedRedis
 from model.spec import RunSpec
-from model.sqlite.client import make_engine
-from model.sqlite.server import SimulatedSQLite
 from model.streams import stream
 from reservation.api import Stores, Strategy, StrategyInfo
+from reservation.conflicts import retrying
 from reservation.errors import NotApplied
 
 
@@ -80,11 +80,8 @@ class Server:
         env = cloud.kernel.env
         self.alive = True
         self.workers = Places(env, settings.workers)
-        self.engine = make_engine(
-            cloud.kernel,
-            cloud.database,
-            places=Places(env, settings.database_pool),
-            timeout_s=settings.database_pool_timeout_s,
+        self.engine = cloud.database.make_engine(
+            Places(env, settings.database_pool), settings.database_pool_timeout_s
         )
         redis = None
         if cloud.redis is not None:
@@ -105,7 +102,9 @@ class Server:
             clock=self.clock,
             tasks=cloud.tasks,
         )
-        self.strategy = cloud.info.build(stores, cloud.options)
+        self.strategy = retrying(
+            cloud.info.build(stores, cloud.options), stores.clock, settings.conflict_retries
+        )
 
     def kill(self) -> None:
         """The process dies with every request in it (the one running now raises by itself)."""
@@ -155,12 +154,18 @@ class Cloud:
         self.redis_link = Link(kernel, Target.REDIS, servers.redis_timeout_s)
         self.database_link = Link(kernel, Target.DATABASE, servers.database_timeout_s)
         self.redis = self._make_redis() if info.uses_redis else None
-        self.database = SimulatedSQLite(
+        self.database = open_database(
+            spec.database,
             kernel,
             self.database_link,
-            statement=TravelTime(latency.database_median_ms, latency.database_p99_ms),
-            commit=TravelTime(latency.commit_median_ms, latency.commit_p99_ms),
-            lock_timeout_s=servers.lock_timeout_s,
+            DatabaseSettings(
+                statement=TravelTime(latency.database_median_ms, latency.database_p99_ms),
+                commit=TravelTime(latency.commit_median_ms, latency.commit_p99_ms),
+                lock_timeout_s=servers.lock_timeout_s,
+                statement_timeout_s=servers.statement_timeout_s,
+                deadlock_timeout_s=servers.deadlock_timeout_s,
+                isolation=servers.isolation,
+            ),
         )
         self.provider = SimulatedProvider(kernel, scenario.payment, spec.seed)
         self.tasks = TaskQueue(kernel)

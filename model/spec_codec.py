@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chaos.persistence import Persistence
+from model.database import shown
 from model.scenario import Scenario
 from model.spec import RunSpec
 
@@ -29,7 +30,7 @@ def spec_to_meta(spec: RunSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "fault": spec.fault,
         "persistence": None if spec.persistence is None else spec.persistence.value,
-        "database": spec.database,
+        "database": shown(spec.database),  # a password stays out of files
         "only_buyers": None if spec.only_buyers is None else sorted(spec.only_buyers),
     }
 

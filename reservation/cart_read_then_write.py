@@ -29,15 +29,26 @@ AddBack = Callable[[Connection, int, int], None]
 
 
 class ReadThenWrite:
-    """Reads, decides in the application, writes by primary key; `lock` makes the reads lock."""
+    """Reads, decides in the application, writes by primary key; `lock` makes the reads lock.
 
-    def __init__(self, statements: sql.CartSql, inserter: CartInserter, *, lock: bool) -> None:
+    `locks_key` locks an event's key beside its counter, which deadlocks on PostgreSQL (A13).
+    """
+
+    def __init__(
+        self,
+        statements: sql.CartSql,
+        inserter: CartInserter,
+        *,
+        lock: bool,
+        locks_key: bool = False,
+    ) -> None:
         self._insert = inserter.insert
         self._lock = lock
         self._read_cart = statements.locked_read if lock else statements.read
         self._due_batch = statements.locked_due_batch if lock else statements.due_batch
         self._read_seats = sql.LOCK_SEATS if lock else sql.READ_SEATS
-        self._read_remaining = sql.LOCK_REMAINING if lock else sql.READ_REMAINING
+        locking = sql.LOCK_REMAINING_AND_KEY if locks_key else sql.LOCK_REMAINING
+        self._read_remaining = locking if lock else sql.READ_REMAINING
 
     def writer(self) -> CartWriter:
         """Hand out the writes."""

@@ -39,7 +39,11 @@ _SEAT_IN_CART = seats.c.cart_id == bindparam("cart")
 
 # Events.
 READ_REMAINING: Final = select(events.c.remaining_ticket).where(_EVENT)
-LOCK_REMAINING: Final = READ_REMAINING.with_for_update()
+# A new cart or order keeps its event's key with a share lock (the foreign key), which a plain FOR
+# UPDATE waits for: two buyers who have inserted their carts would deadlock. What is locked here is
+# the counter, so the key may stay shared: FOR NO KEY UPDATE, the lock that UPDATE itself takes.
+LOCK_REMAINING: Final = READ_REMAINING.with_for_update(key_share=True)
+LOCK_REMAINING_AND_KEY: Final = READ_REMAINING.with_for_update()
 WRITE_REMAINING: Final = update(events).where(_EVENT).values(remaining_ticket=bindparam("left"))
 DEDUCT: Final = (
     update(events)

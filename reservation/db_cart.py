@@ -23,7 +23,9 @@ def _build_naive(stores: Stores, options: dict[str, Any]) -> CartFlow:
 
 
 def _build_row_lock(stores: Stores, options: dict[str, Any]) -> CartFlow:
-    return _flow(stores, options, _reading(stores, options, lock=True).writer())
+    locks_key = options["event_lock"] == "update"
+    writer = _reading(stores, options, lock=True, locks_key=locks_key).writer()
+    return _flow(stores, options, writer)
 
 
 def _build_conditional(stores: Stores, options: dict[str, Any]) -> CartFlow:
@@ -50,9 +52,12 @@ def _inserter(stores: Stores, own: CartOptions) -> CartInserter:
     return CartInserter(CART_SQL[own.clock], Moments(stores.clock, own.clock), own.ttl_s)
 
 
-def _reading(stores: Stores, options: dict[str, Any], *, lock: bool) -> ReadThenWrite:
+def _reading(
+    stores: Stores, options: dict[str, Any], *, lock: bool, locks_key: bool = False
+) -> ReadThenWrite:
     own = _cart_options(options)
-    return ReadThenWrite(CART_SQL[own.clock], _inserter(stores, own), lock=lock)
+    inserter = _inserter(stores, own)
+    return ReadThenWrite(CART_SQL[own.clock], inserter, lock=lock, locks_key=locks_key)
 
 
 def _flow(stores: Stores, options: dict[str, Any], writer: CartWriter) -> CartFlow:
@@ -77,8 +82,8 @@ INFOS: tuple[StrategyInfo, ...] = (
         summary="database cart: SELECT ... FOR UPDATE before each write",
         uses_redis=False,
         admits=_BOTH,
-        defaults=_DEFAULTS,
-        choices=_CHOICES,
+        defaults={**_DEFAULTS, "event_lock": "no-key-update"},
+        choices={**_CHOICES, "event_lock": ("no-key-update", "update")},
         build=_build_row_lock,
     ),
     StrategyInfo(

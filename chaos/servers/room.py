@@ -28,11 +28,13 @@ CLEARED_S = 15.0
 class Room:
     """A directory that is removed, with every server working in it, however its maker ends.
 
-    A context manager. `folder` exists while it is entered.
+    A context manager. `folder` exists while it is entered; it is made in `within` (None: where
+    temporary directories are made).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, within: str | None = None) -> None:
         self.folder = Path()
+        self._within = within
         self._guardian: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -42,7 +44,9 @@ class Room:
             StackMissing: there is no place for a temporary directory.
         """
         try:
-            self.folder = Path(tempfile.mkdtemp(prefix="holdfast-live-")).resolve()
+            self.folder = Path(
+                tempfile.mkdtemp(prefix="holdfast-live-", dir=self._within)
+            ).resolve()
         except OSError as error:
             raise StackMissing(f"temporary directory: {error}; set TMPDIR to a place") from error
         try:

@@ -8,11 +8,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, exc
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy import Engine, create_engine
 
 from model.kernel import Kernel, Places
 from model.link import LinkCut, ReplyLost, TravelTime
+from model.pool import VirtualTimePool
 from model.sqlite.dialect import FOR_UPDATE, REMEDY
 from model.sqlite.server import LockTimeout, Session, SimulatedSQLite, classified, classify
 
@@ -137,7 +137,7 @@ class SimulatedCursor:
         server = connection.server
         known = classified.get(sql)
         label, locks = classify(sql, _is_locking) if known is None else known
-        server.statements += 1
+        server.count_statement()
         leg_s = connection.cross(label, server.statement_travel)
         session = connection.session
         if session.aborted and not sql.startswith("ROLLBACK TO"):
@@ -212,62 +212,6 @@ def _is_locking(sql: str) -> bool:
     return FOR_UPDATE in sql
 
 
-class VirtualTimePool(Pool):
-    """SQLAlchemy's queue pool, with the wait for a free connection in virtual time."""
-
-    def __init__(
-        self, creator: Any, kernel: Kernel, places: Places, timeout_s: float, **kwargs: Any
-    ) -> None:
-        super().__init__(creator, **kwargs)
-        self._kernel = kernel
-        self._places = places
-        self._place_timeout_s = timeout_s
-        self._idle: list[ConnectionPoolEntry] = []
-        self._placed: set[int] = set()
-
-    def _do_get(self) -> ConnectionPoolEntry:
-        placed = self._kernel.current is not None
-        if placed and not self._kernel.acquire(self._places, self._place_timeout_s):
-            raise exc.TimeoutError(
-                f"QueuePool limit of size {self._places.capacity} overflow 0 reached,"
-                f" connection timed out, timeout {self._place_timeout_s:.2f}"
-            )
-        try:
-            record = self._idle.pop() if self._idle else self._create_connection()
-        except BaseException:
-            if placed:
-                self._places.free()
-            raise
-        if placed:
-            self._placed.add(id(record))
-        return record
-
-    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        self._idle.append(record)
-        if id(record) in self._placed:
-            self._placed.remove(id(record))
-            self._places.free()
-
-    def recreate(self) -> "VirtualTimePool":
-        """An empty pool of the same kind (SQLAlchemy asks for one when an engine is disposed)."""
-        return VirtualTimePool(
-            self._creator,
-            self._kernel,
-            self._places,
-            self._place_timeout_s,
-            dialect=self._dialect,
-        )
-
-    def dispose(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def status(self) -> str:
-        """For SQLAlchemy's logs."""
-        return f"VirtualTimePool places {self._places.capacity} in use {self._places.taken}"
-
-
 def make_engine(
     kernel: Kernel, server: SimulatedSQLite, *, places: Places, timeout_s: float
 ) -> Engine:
@@ -283,6 +227,14 @@ def make_engine(
     engine = Engine(pool, template.dialect, template.url)
     engine._compiled_cache = template._compiled_cache
     return engine
+
+
+class SQLiteWithEngines(SimulatedSQLite):
+    """The simulated SQLite as a `model.database.Database`."""
+
+    def make_engine(self, places: Places, timeout_s: float) -> Engine:
+        """See `make_engine`."""
+        return make_engine(self.kernel, self, places=places, timeout_s=timeout_s)
 
 
 _templates: list[Engine] = []

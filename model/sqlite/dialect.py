@@ -20,17 +20,17 @@ class SimulatedSQLiteCompiler(SQLiteCompiler):
     """Compiles FOR UPDATE to a marker, and refuses its finer variants."""
 
     def for_update_clause(self, select: Any, **_kw: Any) -> str:
-        """The marker for a plain FOR UPDATE.
+        """The marker for FOR UPDATE and FOR NO KEY UPDATE, which are the same with one lock.
 
         Raises:
-            CompileError: SKIP LOCKED, NOWAIT, OF or FOR SHARE.
+            CompileError: SKIP LOCKED, NOWAIT, OF, FOR SHARE or FOR KEY SHARE.
         """
         clause = select._for_update_arg
         finer = {
             "SKIP LOCKED": clause.skip_locked,
             "NOWAIT": clause.nowait,
+            "FOR KEY SHARE": clause.read and clause.key_share,
             "FOR SHARE": clause.read,
-            "FOR KEY SHARE": clause.key_share,
             "OF": clause.of,
         }
         for name, asked in finer.items():

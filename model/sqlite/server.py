@@ -8,6 +8,16 @@
 - An error inside a transaction aborts it, as in PostgreSQL: only ROLLBACK is accepted then.
 - `fsync` is taken for granted: commits survive a restart of the server.
 
+Beside a real PostgreSQL (`--db postgres`; docs/postgres.md, and
+`tests/model/postgres/test_against_sqlite.py`, where both reach the same verdicts) this differs:
+
+- FOR UPDATE and FOR NO KEY UPDATE are the same here; there the first waits for the share lock that
+  each new row of a foreign key holds on its parent, and two such rows deadlock.
+- One lock, one `lock_timeout`; there each lock that is waited for has its own.
+- Isolation levels above READ COMMITTED, SKIP LOCKED, NOWAIT and FOR SHARE are refused.
+- The ids of rolled-back inserts are used again; PostgreSQL's sequences lose them.
+- The error of a failed statement is known at once; there it travels back like any answer.
+
 A crash of the server or of its client rolls back what is open, at that instant.
 """
 
@@ -27,7 +37,7 @@ UNIX_EPOCH_JULIAN = 2440587.5
 class SimulatedSQLite:
     """One database server; `connect` opens a session of a client.
 
-    `statements` and `lock_wait_s` are totals for the run's metrics.
+    `statements`, `lock_waits_s` and so on are totals for the run's metrics.
     """
 
     def __init__(
@@ -47,7 +57,10 @@ class SimulatedSQLite:
         self.alive = True
         self.clock_offset_s = 0.0
         self.statements = 0
-        self.lock_wait_s = 0.0
+        self.reclaim_statements = 0
+        self.lock_waits_s: list[float] = []
+        self.deadlocks = 0  # one lock for all cannot deadlock
+        self.serialization_failures = 0  # READ COMMITTED has none
         self.write_lock = Places(kernel.env, 1)
         self._sessions: dict[int, Session] = {}
         self._next_session = 0
@@ -67,6 +80,12 @@ class SimulatedSQLite:
         raw.execute("SELECT * FROM opened").fetchall()
         raw.create_function("julianday", 1, self._julianday)
         return raw
+
+    def count_statement(self) -> None:
+        """Count one; those of sweepers and delayed tasks as well by themselves."""
+        self.statements += 1
+        request = self.kernel.current
+        self.reclaim_statements += request is not None and request.kind == "sweeper"
 
     def raw_for(self, session: "Session") -> sqlite3.Connection:
         """The SQLite connection a session's next statement runs on.
@@ -98,6 +117,11 @@ class SimulatedSQLite:
     def start(self) -> None:
         """The server is back, with everything that was committed."""
         self.alive = True
+
+    @property
+    def lock_wait_s(self) -> float:
+        """How long everybody together has waited for the write lock."""
+        return sum(self.lock_waits_s)
 
     def close(self) -> None:
         """Close the files, which is the end of them."""
@@ -140,7 +164,8 @@ class Session:
         if kernel.current is not None:
             asked_s = kernel.env.now
             granted = kernel.acquire(server.write_lock, server.lock_timeout_s)
-            server.lock_wait_s += kernel.env.now - asked_s
+            if kernel.env.now > asked_s:
+                server.lock_waits_s.append(kernel.env.now - asked_s)
             if not granted:
                 raise LockTimeout
             if self.ended:

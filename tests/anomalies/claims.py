@@ -1,8 +1,9 @@
-"""Two claims that are no invariant of the design's table, for the anomalies that break only them.
+"""Claims that are no invariant of the design's table, for the anomalies that break only them.
 
 `told_longer_than` is about hoarding (A17): the invariants take each deadline as it was told.
 `falsely_sold_out` is about buyers turned away in front of free tickets (B29, B30): a refusal is a
 definite answer, and what is kept for nobody comes back when its TTL ends.
+`turned_away` is about buyers sent off without an answer while tickets stayed unsold (A20).
 """
 
 from math import inf
@@ -36,6 +37,15 @@ def falsely_sold_out(history: History) -> list[Operation]:
         for op in refused
         if _kept(op, evidence.granted) + op.quantity <= _wanted_stock(op, history)
     ]
+
+
+def turned_away(history: History) -> list[Operation]:
+    """List the holds that were not applied, and never asked for again, of a sale not sold out."""
+    assert history.audit is not None
+    if any(row.sold >= row.capacity for row in history.audit.stock):
+        return []
+    last = {op.actor: op for op in history.operations if op.kind == "hold"}
+    return [op for op in last.values() if op.outcome is Outcome.NOT_APPLIED]
 
 
 def _wanted_stock(op: Operation, history: History) -> int:

@@ -25,6 +25,9 @@ from properties.verdicts import Status, Verdict
 
 LOG = logging.getLogger("anomalies")
 
+DATABASE = "sqlite"
+"""What every trial runs on; `test_on_postgresql.py` runs the same trials on the real one."""
+
 SAFETY = (
     "no-overbooking",
     "seat-sold-once",
@@ -176,6 +179,7 @@ class Trial:
             seed=seed,
             fault=fault,
             persistence=persistence,
+            database=DATABASE,
             options=options,
         )
         with self._replaced():

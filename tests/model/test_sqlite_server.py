@@ -233,7 +233,7 @@ def test_p7_the_database_clock_is_virtual() -> None:
         ({"skip_locked": True}, "SKIP LOCKED"),
         ({"nowait": True}, "NOWAIT"),
         ({"read": True}, "FOR SHARE"),
-        ({"key_share": True}, "FOR KEY SHARE"),
+        ({"read": True, "key_share": True}, "FOR KEY SHARE"),
     ],
 )
 def test_finer_row_locks_are_refused_with_the_remedy(clause: dict[str, Any], named: str) -> None:

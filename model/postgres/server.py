@@ -1,0 +1,307 @@
+"""A real PostgreSQL as the database of one run, its concurrency driven by virtual time.
+
+Only one session of a run executes at any real moment: a statement is sent at the virtual instant of
+its effect and its answer is awaited before virtual time goes on. So everything the server does is
+in an order that the simulator has chosen. What is left is waiting:
+
+- A statement without an answer after `PROBE_MS` may be slow, or wait for a lock. Its backend is
+  stopped (SIGSTOP), and the monitor's connection asks pg_locks whether it waits. If it does not, it
+  is continued and awaited. If it does, it stays stopped: its request waits in virtual time.
+- Whenever locks may have been freed (a transaction ended or failed), those who wait no longer are
+  continued one after the other, the longest waiting first, each to its answer or its next wait.
+  Left to themselves, all those woken by one commit would race for the row, and the operating
+  system would decide who is next.
+- A wait of `deadlock_timeout_s` (virtual) is when PostgreSQL looks for a deadlock. If there is one
+  by then, the backend is continued, looks, and is the victim, as on a real server: the one whose
+  wait reaches the timeout first while the cycle exists. Its own timer (200 ms) cannot look earlier,
+  because it is stopped long before.
+
+A server at a URL is not ours to stop: there, those woken together race, and only runs in which
+nobody does are surely repeatable.
+"""
+
+import os
+import select
+import signal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import errors
+from sqlalchemy import Engine
+
+from model.database import DatabaseSettings, DatabaseUnavailable
+from model.kernel import EPOCH_S, Kernel, Places
+from model.link import Link
+from model.postgres.flight import PROBE_MS, Flight
+from model.postgres.stock import stock_of
+
+if TYPE_CHECKING:
+    from model.postgres.client import VirtualConnection
+
+HANGS_MS = 20.0
+GIVE_UP_MS = 1_000.0
+WAITING = "SELECT pid FROM pg_catalog.pg_locks WHERE NOT granted"
+GRAPH = "SELECT pid, pg_catalog.pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid"
+OUT_OF_RESOURCES = "53"
+
+
+class PostgresServer:
+    """One database server of one run; see the module."""
+
+    def __init__(
+        self, database: str, kernel: Kernel, link: Link, settings: DatabaseSettings
+    ) -> None:
+        self.kernel = kernel
+        self.link = link
+        self.settings = settings
+        self.database = database
+        self.stock = stock_of(database)
+        if self.stock.tenant is not None:
+            self.stock.tenant.close()  # its run was left without an end
+        self.stock.tenant = self
+        self.stock.empty()
+        self.alive = True
+        self.clock_offset_s = 0.0
+        self.schema_asks_time = False
+        self.statements = 0
+        self.reclaim_statements = 0
+        self.lock_waits_s: list[float] = []
+        self.deadlocks = 0
+        self.serialization_failures = 0
+        self.sessions: dict[VirtualConnection, None] = {}
+        self.waiting: list[Flight] = []
+
+    def make_engine(self, places: Places, timeout_s: float) -> Engine:
+        """See `model.database.Database`."""
+        from model.postgres.client import make_engine
+
+        return make_engine(self, places, timeout_s)
+
+    @property
+    def now_s(self) -> float:
+        """The server's clock: virtual time since the epoch, and its error."""
+        return EPOCH_S + self.kernel.env.now + self.clock_offset_s
+
+    # Sessions.
+
+    def open_session(self) -> "VirtualConnection":
+        """A session of this run, without crossing anything."""
+        connection = self.stock.lend()
+        connection.bind(self)
+        self.sessions[connection] = None
+        return connection
+
+    def end_session(self, connection: "VirtualConnection") -> None:
+        """The connection is gone: what it was doing is cancelled and rolled back, at once."""
+        if connection.ended:
+            return
+        connection.ended = True
+        self.sessions.pop(connection, None)
+        flight = connection.flight
+        if flight is not None and not flight.over:
+            self.interrupt(flight)
+            flight.error = _disconnected()
+        _roll_back(connection)
+        connection.leave()
+        self.settle()
+
+    def stop(self) -> None:
+        """The server ends: every session is gone, what is open is rolled back."""
+        self.alive = False
+        for connection in list(self.sessions):
+            self.end_session(connection)
+
+    def start(self) -> None:
+        """The server is back, with everything that was committed."""
+        self.alive = True
+
+    def close(self) -> None:
+        """The run is over: its connections go back to the stock."""
+        self.alive = False
+        for connection in list(self.sessions):
+            at_rest = psycopg.pq.TransactionStatus.IDLE
+            if connection.flight is None and connection.pgconn.transaction_status == at_rest:
+                connection.ended = True
+                self.stock.take_back(connection)
+            else:  # somebody may still have it in hand
+                self.end_session(connection)
+        self.sessions.clear()
+        if self.stock.tenant is self:
+            self.stock.tenant = None
+
+    # Statements.
+
+    def drive(self, flight: Flight) -> Any:
+        """Bring a statement to its answer, in no virtual time unless it has to wait for a lock."""
+        timeout_ms = PROBE_MS
+        while not flight.advance(timeout_ms):
+            if self._waits(flight):
+                self._park(flight)
+                break
+            timeout_ms = min(2.0 * timeout_ms, 50.0)
+        self._count(flight)
+        if self.waiting and flight.may_have_freed():
+            self.settle()
+        if flight.error is not None:
+            raise flight.error
+        return flight.result
+
+    def _count(self, flight: Flight) -> None:
+        state = getattr(flight.error, "sqlstate", None)
+        if state == "40P01":
+            self.deadlocks += 1
+        elif state == "40001":
+            self.serialization_failures += 1
+        elif state is not None and state.startswith(OUT_OF_RESOURCES):
+            raise DatabaseUnavailable(
+                f"--db {self.stock.shown}: the server is out of resources: {flight.error}"
+            ) from flight.error
+
+    def _waits(self, flight: Flight) -> bool:
+        """Whether a silent statement waits for a lock; if so, its backend is left stopped."""
+        self._signal(flight, signal.SIGSTOP)
+        if flight.pid in self._waiting_pids(flight):
+            return True
+        self._signal(flight, signal.SIGCONT)
+        return False
+
+    def _park(self, flight: Flight) -> None:
+        """Let the statement's request wait until its answer is there, in virtual time."""
+        kernel = self.kernel
+        if kernel.current is None:
+            self.interrupt(flight)
+            raise RuntimeError("a statement of the set-up or the audit waits for a lock")
+        started_s = kernel.env.now
+        flight.begin_wait(kernel.env, self.settings)
+        self.waiting.append(flight)
+        try:
+            while not flight.over:
+                kernel.wait(flight.answered | kernel.env.timeout(flight.alarm_s - kernel.env.now))
+                if not flight.over and kernel.env.now >= flight.alarm_s:
+                    self._ring(flight)
+        except BaseException:
+            self.end_session(flight.connection)
+            raise
+        finally:
+            if flight in self.waiting:
+                self.waiting.remove(flight)
+            self.lock_waits_s.append(kernel.env.now - started_s)
+
+    def _ring(self, flight: Flight) -> None:
+        """One of the times a waiting statement is bound by has come."""
+        why = flight.due(self.kernel.env.now)
+        if why == "deadlock":
+            if self._in_a_cycle(flight.pid):
+                self._let_it_look(flight)
+        elif why == "lock":
+            self.interrupt(flight)
+            flight.error = errors.LockNotAvailable("canceling statement due to lock timeout")
+        elif why == "statement":
+            self.interrupt(flight)
+            flight.error = errors.QueryCanceled("canceling statement due to statement timeout")
+
+    def _in_a_cycle(self, pid: int) -> bool:
+        pids = [flight.pid for flight in self.waiting]
+        edges: dict[int, list[int]] = dict(self.stock.monitor.execute(GRAPH, [pids]).fetchall())
+        seen: set[int] = set()
+        stack = list(edges.get(pid, []))
+        while stack:
+            found = stack.pop()
+            if found == pid:
+                return True
+            if found not in seen:
+                seen.add(found)
+                stack += edges.get(found, [])
+        return False
+
+    def _let_it_look(self, flight: Flight) -> None:
+        """Continue a backend in a cycle, so that its own deadlock check finds it.
+
+        A check can also rearrange the queue; then there is no cycle any more, and somebody goes on.
+        One that has looked already (this machine was too busy to stop it in time) will not look
+        again: it is told what it would have found.
+        """
+        self._signal(flight, signal.SIGCONT)
+        waited_ms = 0.0
+        while not flight.advance(5.0):
+            waited_ms += 5.0
+            if not self._in_a_cycle(flight.pid):
+                self._signal(flight, signal.SIGSTOP)
+                self.settle()
+                return
+            if waited_ms > GIVE_UP_MS:
+                self.interrupt(flight)
+                flight.error = errors.DeadlockDetected("deadlock detected")
+
+    def interrupt(self, flight: Flight) -> None:
+        """Cancel a statement and await its end."""
+        self._signal(flight, signal.SIGCONT)
+        flight.cancel()
+        if flight in self.waiting:
+            self.waiting.remove(flight)
+
+    def settle(self) -> None:
+        """Go on with everybody who waits no longer, the longest waiting first.
+
+        Afterwards each of them has its answer or waits again, and nobody runs.
+        """
+        while self.waiting:
+            stuck = self._waiting_pids()
+            free = next((flight for flight in self.waiting if flight.pid not in stuck), None)
+            if free is None:
+                return
+            self._signal(free, signal.SIGCONT)
+            timeout_ms = PROBE_MS
+            while not free.advance(timeout_ms):
+                if self._waits(free):
+                    free.wait_again(self.kernel.env.now, self.settings)
+                    break
+                timeout_ms = min(2.0 * timeout_ms, 50.0)
+            if free.over:
+                self.waiting.remove(free)
+                free.answered.succeed()
+
+    def _waiting_pids(self, suspect: Flight | None = None) -> set[int]:
+        """Who waits for a lock.
+
+        A backend stopped just while it held one of the lock table's own latches would keep the
+        monitor waiting: it is continued for a moment and stopped again.
+        """
+        monitor = self.stock.monitor
+        if suspect is None or not self.stock.address.private:
+            return {pid for (pid,) in monitor.execute(WAITING).fetchall()}
+        pgconn = monitor.pgconn
+        while True:
+            pgconn.send_query(WAITING.encode())
+            hangs = not _readable(pgconn.socket, HANGS_MS)
+            if hangs:
+                self._signal(suspect, signal.SIGCONT)
+            found: set[int] = set()
+            while (result := pgconn.get_result()) is not None:
+                found |= {int(result.get_value(row, 0) or 0) for row in range(result.ntuples)}
+            if not hangs:
+                return found
+            self._signal(suspect, signal.SIGSTOP)
+
+    def _signal(self, flight: Flight, number: int) -> None:
+        if self.stock.address.private:
+            try:
+                os.kill(flight.pid, number)
+            except ProcessLookupError:
+                raise DatabaseUnavailable(
+                    f"--db {self.stock.shown}: a process of the private server died"
+                ) from None
+
+
+def _readable(fileno: int, timeout_ms: float) -> bool:
+    return bool(select.select([fileno], [], [], timeout_ms / 1000.0)[0])
+
+
+def _roll_back(connection: "VirtualConnection") -> None:
+    status = connection.pgconn.transaction_status
+    if status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}:
+        connection.pgconn.exec_(b"ROLLBACK")
+
+
+def _disconnected() -> psycopg.OperationalError:
+    return psycopg.OperationalError("server closed the connection unexpectedly")

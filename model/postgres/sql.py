@@ -1,0 +1,92 @@
+"""What a statement's text says: its label for traces, and whether it asks what time it is.
+
+The server's clock is real time, which no run may see. Its clock functions are shadowed by functions
+of the schema `public` (which is searched before `pg_catalog`): they return virtual time, which the
+client sets before a statement whose text asks for it, and when a transaction begins if a table's
+default asks. So P7 is as in
+PostgreSQL: `now()` stands still within a transaction, `clock_timestamp()` moves. Keywords cannot be
+shadowed: CURRENT_TIMESTAMP is rewritten to `now()`, its relatives without a time zone are refused.
+"""
+
+import re
+from dataclasses import dataclass
+
+from model.sqlite.server import classify
+
+CLOCK = "holdfast.clock"
+TRANSACTION = "holdfast.transaction"
+
+_SHADOWED = {
+    "clock_timestamp": ("VOLATILE", CLOCK),
+    "statement_timestamp": ("STABLE", CLOCK),
+    "transaction_timestamp": ("STABLE", TRANSACTION),
+    "now": ("STABLE", TRANSACTION),
+}
+
+# In PL/pgSQL: a SQL function would be inlined, and the planner would then use an index where
+# PostgreSQL cannot (`expires_at <= clock_timestamp()`).
+FUNCTIONS = "".join(
+    f"CREATE OR REPLACE FUNCTION public.{name}() RETURNS timestamptz {volatility} LANGUAGE plpgsql"
+    f" AS $$BEGIN RETURN to_timestamp(current_setting('{setting}')::float8); END$$;\n"
+    for name, (volatility, setting) in _SHADOWED.items()
+)
+
+_ASKS = re.compile(rf"\b({'|'.join(_SHADOWED)})\s*\(", re.IGNORECASE)
+_KEYWORD = re.compile(r"\bCURRENT_TIMESTAMP\b(\s*\(\s*\d\s*\))?", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"\b(LOCALTIMESTAMP|LOCALTIME|CURRENT_TIME|CURRENT_DATE|timeofday|pg_sleep\w*)\b|'now'"
+    r"|^\s*(LISTEN|NOTIFY|PREPARE\s+TRANSACTION)\b",
+    re.IGNORECASE,
+)
+_FREES = re.compile(r"advisory_unlock|^\s*ROLLBACK\s+TO\b", re.IGNORECASE)
+_DEFINES = re.compile(r"\s*(CREATE|ALTER)\b", re.IGNORECASE)
+
+
+class StatementRefused(RuntimeError):
+    """The statement would wait or look at the clock in real time; no server would send this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A statement's text as it is sent.
+
+    `frees`: it may free locks before a commit. `defines`: what it says may run later (a default).
+    """
+
+    text: str
+    label: str
+    asks_time: bool
+    frees: bool
+    defines: bool
+
+
+_known: dict[str, Statement] = {}
+
+
+def read(text: str) -> Statement:
+    """Read a statement, once per text.
+
+    Raises:
+        StatementRefused: it cannot run in virtual time; the message says what to write instead.
+    """
+    known = _known.get(text)
+    if known is None:
+        refused = _REFUSED.search(text)
+        if refused is not None:
+            raise StatementRefused(
+                f"{refused.group(0).strip()} does not run in virtual time: {text[:80]!r}; use "
+                "now(), clock_timestamp(), CURRENT_TIMESTAMP or the clock of the stores"
+            )
+        sent = _KEYWORD.sub("now()", text)
+        known = _known[text] = Statement(
+            text=sent,
+            label=classify(text, _no)[0],
+            asks_time=_ASKS.search(sent) is not None,
+            frees=_FREES.search(text) is not None,
+            defines=_DEFINES.match(text) is not None,
+        )
+    return known
+
+
+def _no(_text: str) -> bool:
+    return False

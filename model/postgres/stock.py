@@ -1,0 +1,204 @@
+"""The real connections of this process: opened once, lent to one run after the other.
+
+Each process has a database of its own, so that runs in several processes meet in nothing but the
+server's processors; it is emptied before each run. Connections carry nothing from run to run
+either: they prepare no statements, and DISCARD ALL removes the rest.
+"""
+
+import atexit
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from model.database import DatabaseUnavailable, shown
+from model.postgres.address import Address, address_of
+from model.postgres.sql import FUNCTIONS
+from reservation.tables import metadata
+
+if TYPE_CHECKING:
+    from model.postgres.client import VirtualConnection
+    from model.postgres.server import PostgresServer
+
+OLDEST = 130000
+RESET = b"DISCARD ALL"
+_PREFIX = "holdfast_"
+IN_EACH_DATABASE = (
+    "search_path = public, pg_catalog",
+    "client_encoding = 'UTF8'",
+    # Also at a URL: a plan depends on the data alone, and real time ends nothing.
+    "jit = off",
+    "synchronize_seqscans = off",
+    "max_parallel_workers_per_gather = 0",
+    "lock_timeout = 0",
+    "statement_timeout = 0",
+    "idle_in_transaction_session_timeout = 0",
+)
+OUR_TABLES = frozenset(metadata.tables)
+
+
+class Stock:
+    """One server as this process sees it: a database, idle connections, and the monitor's."""
+
+    def __init__(self, database: str) -> None:
+        self.shown = shown(database)
+        self.address: Address = address_of(database)
+        self.owner = os.getpid()
+        self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
+        self._idle: list[VirtualConnection] = []
+        self.tenant: PostgresServer | None = None  # one run at a time
+        self.admin = self._connect_admin()
+        try:
+            self._check()
+            if not self.address.private:
+                self._remove_leftovers()
+            self._make_database()
+        except DatabaseUnavailable:
+            self.admin.close()
+            raise
+        self.monitor = psycopg.connect(
+            self.address.conninfo, dbname=self.name, autocommit=True, prepare_threshold=0
+        )
+        self.monitor.execute("SET lock_timeout = '60s'")  # a defect of ours is no endless wait
+        self.version: int = self.monitor.info.server_version
+
+    def _connect_admin(self) -> psycopg.Connection:
+        try:
+            return psycopg.connect(self.address.conninfo, autocommit=True, connect_timeout=10)
+        except psycopg.Error as error:
+            said = " ".join(str(error).split())
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: no connection: {said}; give "
+                "postgresql://user@host:port/database of a running server (the password by "
+                "PGPASSWORD), or --db postgres for a private one"
+            ) from error
+
+    def _check(self) -> None:
+        version = self.admin.info.server_version
+        if version < OLDEST:
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: the server is PostgreSQL {version // 10_000}; "
+                f"{OLDEST // 10_000} or newer is needed, or --db postgres for a private one"
+            )
+        try:
+            self.admin.execute("SELECT pg_blocking_pids(pg_backend_pid()) FROM pg_locks LIMIT 1")
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: the role {self.admin.info.user!r} may not see who waits for "
+                f"whom ({_first_line(error)}); GRANT EXECUTE ON FUNCTION "
+                "pg_catalog.pg_blocking_pids(integer) and SELECT ON pg_catalog.pg_locks to it"
+            ) from error
+
+    def _remove_leftovers(self) -> None:
+        """Drop the databases of commands that were killed: nobody is connected to them."""
+        rows = self.admin.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s AND datname NOT IN"
+            " (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)",
+            [_PREFIX + "%"],
+        ).fetchall()
+        for (name,) in rows:
+            with contextlib.suppress(psycopg.Error):  # somebody else's, or just being made
+                self.admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(str(name))))
+
+    def drop_all(self, token: str) -> None:
+        """Drop the databases of one command, in whichever of its processes they were made."""
+        rows = self.admin.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{_PREFIX}{token}_%"]
+        ).fetchall()
+        for (name,) in rows:
+            dropped = sql.Identifier(str(name))
+            self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(dropped))
+
+    def _make_database(self) -> None:
+        name = sql.Identifier(self.name)
+        try:
+            self.admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+            self.admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+            for setting in IN_EACH_DATABASE:
+                self.admin.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(name))
+            with self._plain() as connection:
+                connection.execute(FUNCTIONS)
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: cannot make a database for this command: "
+                f"{_first_line(error)} (the role needs CREATEDB, the disk some 10 MB)"
+            ) from error
+
+    def _plain(self) -> psycopg.Connection:
+        return psycopg.connect(self.address.conninfo, dbname=self.name, autocommit=True)
+
+    def empty(self) -> None:
+        """Leave no row, no sequence value and no foreign table of the last run."""
+        rows = self.monitor.execute(
+            "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'public'::regnamespace "
+            "AND relkind IN ('r', 'p') ORDER BY relname"
+        ).fetchall()
+        names = [str(name) for (name,) in rows]
+        if not names:
+            return
+        listed = sql.SQL(", ").join(sql.Identifier(name) for name in names)
+        if set(names) <= OUR_TABLES:
+            self.monitor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(listed))
+        else:
+            self.monitor.execute(sql.SQL("DROP TABLE {} CASCADE").format(listed))
+
+    def lend(self) -> "VirtualConnection":
+        """A connection without a past."""
+        from model.postgres.client import VirtualConnection
+
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return VirtualConnection.connect(
+                self.address.conninfo, dbname=self.name, prepare_threshold=None
+            )
+        except psycopg.Error as error:  # no verdict about a strategy: its pool is the scenario's
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: no further connection: {_first_line(error)}; lower "
+                "servers.database_pool or --jobs"
+            ) from error
+
+    def take_back(self, connection: "VirtualConnection") -> None:
+        """Keep a connection, outside any transaction, for the next run."""
+        if not connection.closed:
+            connection.pgconn.exec_(RESET)
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close everything and drop the databases of this command."""
+        if self.owner != os.getpid():
+            return
+        with contextlib.suppress(psycopg.Error, OSError):
+            for connection in (*self._idle, self.monitor):
+                connection.close()
+            if not self.address.private:
+                self.drop_all(self.address.token)
+            self.admin.close()
+
+
+_stocks: dict[str, Stock] = {}
+
+
+def stock_of(database: str) -> Stock:
+    """The stock of a database in this process.
+
+    Raises:
+        DatabaseUnavailable: the server cannot be used; the message says why.
+    """
+    found = _stocks.get(database)
+    if found is None or found.owner != os.getpid():
+        found = _stocks[database] = Stock(database)
+        atexit.register(close_all)
+    return found
+
+
+def close_all() -> None:
+    """Close every stock of this process; the next run opens new ones."""
+    while _stocks:
+        _stocks.popitem()[1].close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
