@@ -43,8 +43,10 @@ def test_every_statement_compiles_for_both_databases(name: str) -> None:
 
 def test_the_row_lock_is_in_the_sql() -> None:
     """SQLite's compiler drops FOR UPDATE (L1), so it is looked for on PostgreSQL."""
-    for statement in (cart_sql.LOCK_REMAINING, cart_sql.LOCK_SEATS):
+    for statement in (cart_sql.LOCK_REMAINING_AND_KEY, cart_sql.LOCK_SEATS):
         assert "FOR UPDATE" in str(statement.compile(dialect=postgresql.dialect()))
+    counter = str(cart_sql.LOCK_REMAINING.compile(dialect=postgresql.dialect()))
+    assert "FOR NO KEY UPDATE" in counter, "carts share the event's key: they would deadlock"
     for statements in CART_SQL.values():
         for statement in (statements.locked_read, statements.locked_due_batch):
             assert "FOR UPDATE" in str(statement.compile(dialect=postgresql.dialect()))
