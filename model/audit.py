@@ -1,15 +1,29 @@
 """Reads the final state at rest: database rows, the provider's ledger, the strategy's view."""
 
+from collections.abc import Sequence
+from typing import Any, Protocol
+
 from sqlalchemy import Connection, select
 
 from model.history import Audit, OrderRow, PaymentRow, StockRow
-from model.servers import Cloud
 from reservation.payment_book import original_key
 from reservation.seat_setnx import seat_of
 from reservation.tables import events, order_items, orders
 
 
-def read_audit(cloud: Cloud, *, at_s: float, quiet_s: float) -> Audit:
+class Audited(Protocol):
+    """A deployment at rest: servers with `strategy` and `engine`, a provider with its `ledger`."""
+
+    @property
+    def servers(self) -> Sequence[Any]:
+        """The application servers; the first one is asked."""
+
+    @property
+    def provider(self) -> Any:
+        """The payment provider."""
+
+
+def read_audit(cloud: Audited, *, at_s: float, quiet_s: float) -> Audit:
     """The audit of a cloud in which nothing is in flight.
 
     It is read around the strategies for what they are judged on, and through
@@ -63,7 +77,7 @@ def _orders(connection: Connection) -> tuple[OrderRow, ...]:
     )
 
 
-def _payments(cloud: Cloud) -> tuple[PaymentRow, ...]:
+def _payments(cloud: Audited) -> tuple[PaymentRow, ...]:
     return tuple(
         PaymentRow(
             key=key,

@@ -1,0 +1,493 @@
+"""One execution of a small world: who may move, a move, the state, and the end with its audit."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+from sqlalchemy import insert
+
+from chaos.faults import Death, Target
+from model.audit import read_audit
+from model.buyers import EVENT_ID, seat_names
+from model.exploring.digest import database_rows, digest, redis_content
+from model.exploring.kernel import BEGIN, DIES, LOST, PLAIN, Actor, ChoosingKernel, ChoosingLink
+from model.exploring.programs import PRICE_CENTS, VISIBLE_STARTS, buyer, sweeper, task
+from model.exploring.shop import TIMEOUT_S, TRAVEL, Shop
+from model.exploring.small_world import SmallWorld
+from model.exploring.touching import SCRIPTS
+from model.history import FaultSpan, History, Operation, Outcome
+from model.kernel import EPOCH_S, Places
+from model.sqlite.server import SimulatedSQLite
+from reservation.errors import NotApplied, UnknownOutcome
+from reservation.tables import events, metadata, seats
+
+JUST_PAST_S = 1.0
+SWEEP_BOUND_S = 120.0
+GROUP = "!"
+SWEEPS = 3
+_VARIANTS = {"lost-reply": LOST, "app-kill": DIES}
+_DEATHS = {"redis-kill": Death.SIGKILL, "redis-power-loss": Death.POWER_LOSS}
+_FAULT_NAMES = {
+    "redis-kill": "redis sigkill",
+    "redis-power-loss": "redis power-loss",
+    "db-restart": "database restart",
+}
+
+
+@dataclass(slots=True)
+class Turn:
+    """One choice carried out: what it touched, and what came of it."""
+
+    choice: str
+    actor: str
+    crossing: str
+    detail: str
+    result: str
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    told: tuple[str, ...] = ()  # operations that ended in this turn, in words
+    began: str = ""
+    inside: bool = False  # its actor was in the middle of a write transaction
+
+    @property
+    def line(self) -> str:
+        """As traces store it and replays compare it."""
+        return f"{self.choice} | {self.crossing} {self.detail} | {self.result}"
+
+
+class Ground:
+    """What all executions of one small world share: an open database, an opened sale."""
+
+    def __init__(self, small: SmallWorld) -> None:
+        self.small = small
+        kernel = ChoosingKernel()
+        link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
+        self.database = SimulatedSQLite(
+            kernel, link, statement=TRAVEL, commit=TRAVEL, lock_timeout_s=TIMEOUT_S
+        )
+        self.scripts: dict[bytes, bytes] = {}
+        shop = Shop(small, kernel, self.database)
+        self._open(shop)
+        self.fake = None if shop.redis is None else shop.redis.fake
+        self.redis_dump = b"" if shop.redis is None else shop.redis._dump()  # noqa: SLF001
+        main = self.database._main  # noqa: SLF001
+        self._rows = {
+            table.name: main.execute(f"SELECT * FROM {table.name}").fetchall()  # noqa: S608
+            for table in metadata.sorted_tables
+        }
+        self._learn_scripts()
+
+    def _open(self, shop: Shop) -> None:
+        small, engine = self.small, shop.back_office.engine
+        metadata.create_all(engine)
+        event = {
+            "id": EVENT_ID,
+            "capacity": small.capacity,
+            "remaining_ticket": small.capacity,
+            "price_cents": PRICE_CENTS,
+        }
+        with engine.begin() as connection:
+            connection.execute(insert(events), [event])
+            if small.seats:
+                names = seat_names(small.capacity, 20)
+                rows = [{"event_id": EVENT_ID, "seat_no": n, "status": "available"} for n in names]
+                connection.execute(insert(seats), rows)
+        shop.back_office.strategy.open_sale(EVENT_ID)
+
+    def _learn_scripts(self) -> None:
+        """Let one buyer of each kind do all there is to do, so that Redis knows its scripts."""
+        if self.fake is None:
+            return
+        for visit in (*dict.fromkeys(self.small.visits), "pay", "release"):
+            world = World(self, visits=(visit,))
+            while (choices := world.moves()) and not world.crashed:
+                world.take(choices[0])
+            world.settle()
+            self.scripts.update(self.fake.script_cache)
+
+    def reset(self, world: "World") -> None:
+        """Put the opened sale back."""
+        database = self.database
+        kernel = world.kernel
+        database.kernel = kernel
+        database.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
+        database.write_lock = Places(kernel.env, 1)
+        main = database._main  # noqa: SLF001
+        for table in reversed(metadata.sorted_tables):
+            main.execute(f"DELETE FROM {table.name}")  # noqa: S608
+        for name, rows in self._rows.items():
+            if rows:
+                marks = ",".join("?" * len(rows[0]))
+                main.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
+
+    def reset_redis(self, shop: Shop) -> None:
+        """Give the shop's Redis the sale as it was opened, and the scripts it will be asked for."""
+        redis = shop.redis
+        if redis is None or self.fake is None:
+            return
+        redis.fake = self.fake
+        redis._fresh_keyspace()  # noqa: SLF001
+        redis._load(self.redis_dump)  # noqa: SLF001
+        redis._checkpoints = [(0, self.redis_dump)]  # noqa: SLF001
+        self.fake.script_cache = dict(self.scripts)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+
+class World:
+    """One execution. `take` a choice of `choices` until there is none, then `settle`."""
+
+    def __init__(self, ground: Ground, visits: Sequence[str] | None = None) -> None:
+        self.ground = ground
+        self.small = small = ground.small
+        self.kernel = ChoosingKernel()
+        ground.reset(self)
+        self.shop = Shop(small, self.kernel, ground.database)
+        ground.reset_redis(self.shop)
+        self.history = History(
+            meta={"strategy": small.strategy, "fault": "none"},
+            capacity={EVENT_ID: small.capacity},
+            ttl_s=small.ttl_s,
+            sweep_bound_s=SWEEP_BOUND_S,
+        )
+        self.actors: list[Actor] = []
+        self.left = dict(small.happenings)
+        self.turns: list[Turn] = []
+        self._hold_times: set[float] = set()
+        self._cues: list[tuple[str, str, Callable[[Actor], None]]] = []
+        self._told: list[str] = []
+        self._acks: set[str] = set()
+        self._over: set[tuple[str, ...]] = set()
+        self._database: tuple[int, bytes] = (-1, b"")
+        self._sold: dict[str, Any] = {}
+        self.lock_owner: Actor | None = None
+        self._tasks = 0
+        chosen = small.visits if visits is None else visits
+        for number, visit in enumerate(chosen):
+            self.cue(ascii_uppercase[number], "buyer", buyer(self, number, visit))
+        for number in range(self.left.pop("sweep", 0) if visits is None else 0):
+            self.cue(f"S{number + 1}", "sweeper", sweeper(self))
+        self._enter()
+
+    # -- what the actors ask of it (see `programs.Stage`)
+
+    def renew_server(self, actor: Actor) -> None:
+        """Give the actor a fresh server."""
+        actor.server = self.shop.new_server(actor, self.actors.index(actor) + 1)
+
+    def cue(self, name: str, kind: str, program: Callable[[Actor], None]) -> None:
+        """Let another actor enter after this turn."""
+        self._cues.append((name, kind, program))
+
+    def captured_s(self, key: str) -> float | None:
+        """When the provider took this key's money."""
+        entry = self.shop.provider.ledger.get(key)
+        return None if entry is None else entry.captured_s
+
+    def note_deadline(self, hold_at_s: float) -> None:
+        """A hold may live from this time on."""
+        self._hold_times.add(hold_at_s)
+
+    def acknowledged(self, actor: Actor, operation: Operation) -> None:
+        """Remember who lived at this instant, if it may prove to be more than there was."""
+        if operation.kind in {"hold", "checkout"}:
+            self._acks.add("w")
+            self._note_overlap(operation)
+        del actor
+
+    # -- moving
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the code under test raised what it must not."""
+        return any(actor.crash is not None for actor in self.actors)
+
+    @property
+    def over(self) -> bool:
+        """Whether everybody has ended."""
+        return all(actor.ended for actor in self.actors)
+
+    def moves(self) -> list[str]:
+        """The actors that can go on, each with its crossing's plain outcome."""
+        taken = self.ground.database.write_lock.taken
+        return [
+            actor.actor
+            for actor in self.actors
+            if actor.stop is not None and not (actor.stop.locks and taken)
+        ]
+
+    def choices(self) -> list[str]:
+        """All that may happen next, in a fixed order."""
+        if self.crashed:
+            return []
+        found = self.moves()
+        for name, how in _VARIANTS.items():
+            if self.left.get(name):
+                found += [
+                    f"{each}{GROUP}{how}"
+                    for each in found
+                    if GROUP not in each and self.actor(each).stop.store != BEGIN  # type: ignore[union-attr]
+                ]
+        found += [
+            name
+            for name in ("redis-kill", "redis-power-loss", "db-restart")
+            if self.left.get(name)
+        ]
+        if self.left.get("expire") and self._next_deadline() is not None:
+            found.append("expire")
+        return found
+
+    def actor(self, name: str) -> Actor:
+        """Find an actor; a variant's name (`A!lost`) finds its actor too.
+
+        Raises:
+            KeyError: there is nobody of this name.
+        """
+        plain = name.partition(GROUP)[0]
+        for actor in self.actors:
+            if actor.actor == plain:
+                return actor
+        raise KeyError(name)
+
+    def take(self, choice: str, *, whole: bool = False) -> Turn:
+        """Carry a choice out; `whole` goes on until the actor's write transaction is over."""
+        self.kernel.tick += 1
+        self.kernel.read_clock = False
+        self._told, self._acks = [], set()
+        turn = self._happen(choice) if choice in self.left else self._move(choice, whole=whole)
+        turn.told = tuple(self._told)
+        extra = {"acks"} if self._acks else set()
+        if "w" in self._acks:
+            turn.writes |= extra
+        turn.reads |= extra
+        if self.kernel.read_clock:
+            turn.reads |= {"clock"}
+        self._enter()
+        self.turns.append(turn)
+        return turn
+
+    def _move(self, choice: str, *, whole: bool) -> Turn:
+        name, _, how = choice.partition(GROUP)
+        actor = self.actor(name)
+        if how:
+            self.left["lost-reply" if how == LOST else "app-kill"] -= 1
+            self._strike(f"{'reply lost' if how == LOST else 'server dies'}: {name}")
+        began = ""
+        if actor.stop is not None and actor.stop.store == BEGIN:
+            began = actor.stop.label
+            if began in VISIBLE_STARTS:
+                self._acks.add("r")
+            actor.go_on(PLAIN)
+            if self.left.get("expire") or actor.stop is None or self._blocked(actor):
+                return self._turn(choice, actor, f"{BEGIN} {began}", "", began)
+        stop, was_inside = actor.stop, self.inside(actor)
+        assert stop is not None
+        crossing, detail = stop.name, stop.detail
+        reads, writes = set(stop.touched[0]), set(stop.touched[1])
+        self._cross(actor, how, reads, writes)
+        while whole and self.inside(actor):
+            assert actor.stop is not None
+            reads |= actor.stop.touched[0]
+            writes |= actor.stop.touched[1]
+            crossing = f"{crossing}; {actor.stop.label}"
+            self._cross(actor, PLAIN, reads, writes)
+        if whole and self.lock_owner is None:  # nobody can have waited for its lock
+            reads.discard("db:lock")
+            writes.discard("db:lock")
+        if how:
+            writes.add(f"left:{how}")
+        turn = self._turn(choice, actor, crossing, detail, began)
+        turn.reads, turn.writes = frozenset(reads), frozenset(writes)
+        turn.inside = was_inside
+        return turn
+
+    def _cross(self, actor: Actor, how: str, reads: set[str], writes: set[str]) -> None:
+        """Let one crossing happen; a script that changed nothing has only read."""
+        stop, redis = actor.stop, self.shop.redis
+        assert stop is not None
+        if redis is not None:
+            redis.dirty = False
+        if stop.locks:
+            reads.add("db:lock")
+            writes.add("db:lock")
+        actor.go_on(how)
+        self.lock_owner = self._owner_after(actor)
+        if stop.store == "redis" and redis is not None and not redis.dirty:
+            changed = {each for each in stop.touched[1] if each.startswith("redis:")}
+            if SCRIPTS not in changed:
+                writes -= changed
+                reads |= changed
+
+    def _turn(self, choice: str, actor: Actor, crossing: str, detail: str, began: str) -> Turn:
+        return Turn(
+            choice, actor.actor, crossing, detail, "; ".join(actor.results), began=began
+        )
+
+    def _blocked(self, actor: Actor) -> bool:
+        stop = actor.stop
+        return stop is not None and stop.locks and bool(self.ground.database.write_lock.taken)
+
+    def _owner_after(self, actor: Actor) -> Actor | None:
+        """Who has the write lock, after a turn of `actor`."""
+        if not self.ground.database.write_lock.taken:
+            return None
+        return actor if self.lock_owner is None else self.lock_owner
+
+    def inside(self, actor: Actor) -> bool:
+        """Whether the actor is in the middle of a write transaction and asks for its next step."""
+        return (
+            self.lock_owner is actor and actor.stop is not None and actor.stop.store == "database"
+        )
+
+    def _happen(self, choice: str) -> Turn:
+        """Something that is nobody's move."""
+        self.left[choice] -= 1
+        redis, result = self.shop.redis, ""
+        if choice in _DEATHS and redis is not None:
+            before = len(redis.fake.dbs[0]._dict)  # noqa: SLF001
+            redis.die(_DEATHS[choice])
+            redis.start()
+            kept = len(redis.fake.dbs[0]._dict)  # noqa: SLF001
+            result = f"restarts with {kept} of {before} keys"
+            turn = Turn(choice, "", choice, "", result, writes=frozenset(("redis:*",)))
+        elif choice == "db-restart":
+            self.ground.database.stop()
+            self.ground.database.start()
+            self.lock_owner = None
+            turn = Turn(choice, "", choice, "", result, writes=frozenset(("db:*",)))
+        else:
+            self.pass_time(self._next_deadline() or 0.0)
+            result = f"it is {self.kernel.env.now:.0f} s"
+            turn = Turn(choice, "", choice, "", result, writes=frozenset(("clock", "acks")))
+        turn.writes |= {f"left:{choice}"}
+        self._strike(_FAULT_NAMES.get(choice, ""))
+        return turn
+
+    def pass_time(self, until_s: float) -> None:
+        """Let time pass, with all that the servers do by the clock; due tasks enter."""
+        env = self.kernel.env
+        if until_s > env.now:
+            env.run(until=until_s)
+        for _, name, argument in self.shop.tasks.due(EPOCH_S + env.now):
+            self._tasks += 1
+            self.cue(f"T{self._tasks}", "task", task(self, name, argument))
+
+    def _next_deadline(self) -> float | None:
+        """Just past the earliest moment a hold may end that has not passed."""
+        ends = [at_s + self.small.ttl_s + JUST_PAST_S for at_s in self._hold_times]
+        return min((end for end in ends if end > self.kernel.env.now), default=None)
+
+    def _strike(self, fault: str) -> None:
+        if fault:
+            at_s = self.kernel.stamp_s
+            self.history.faults.append(FaultSpan(fault=fault, started_s=at_s, ended_s=at_s))
+            self.history.meta["fault"] = "explored"
+
+    def _enter(self) -> None:
+        """Whoever was cued comes in, up to their first stop."""
+        while self._cues:
+            name, kind, program = self._cues.pop(0)
+            actor = Actor(self.kernel, name, kind)
+            self.actors.append(actor)
+            self.renew_server(actor)
+            actor.start(program)
+
+    def _note_overlap(self, operation: Operation) -> None:
+        """At an acknowledgement: who else surely holds or owns tickets, if that is too many."""
+        now_s = self.kernel.env.now
+        live: dict[str, tuple[int, str, tuple[str, ...]]] = {}
+        for op in self.history.operations:
+            if op.kind == "hold" and op.outcome is Outcome.OK and (op.expires_s or 0.0) > now_s:
+                live[op.hold_id] = (op.quantity, "held", op.seats)
+            elif op.kind == "release":
+                live.pop(op.hold_id, None)
+            elif op.kind == "checkout" and op.hold_id in live | self._sold:
+                state = "sold" if op.outcome is Outcome.OK else "paying"
+                live[op.hold_id] = (op.quantity, state, op.seats)
+        if operation.kind == "checkout":
+            self._sold[operation.hold_id] = True
+        wanted = [seat for _, _, seats_ in live.values() for seat in seats_]
+        tickets = sum(quantity for quantity, _, _ in live.values())
+        if tickets > self.small.capacity or len(wanted) > len(set(wanted)):
+            self._over.add(
+                (operation.hold_id, *(f"{key} {value[1]}" for key, value in sorted(live.items())))
+            )
+
+    # -- the state
+
+    def state(self) -> bytes:
+        """The digest of this state; see `model.exploring.digest`."""
+        database = self.ground.database
+        if self._database[0] != self.kernel.database_version:
+            rows = database_rows(database._reader)  # noqa: SLF001
+            self._database = (self.kernel.database_version, rows)
+        now_s = self.kernel.env.now
+        incarnation = 0 if self.shop.redis is None else self.shop.redis.incarnation
+        return digest(
+            now_s,
+            self._database[1],
+            redis_content(self.shop.redis),
+            sorted(self.left.items()),
+            [
+                (
+                    actor.actor,
+                    actor.io.digest(),
+                    actor.ended,
+                    actor.stop is not None
+                    and actor.stop.store == "redis"
+                    and actor.stop.incarnation != incarnation,
+                )
+                for actor in self.actors
+            ],
+            sorted(
+                (key, entry.status.value, int((entry.captured_s or 0.0)))
+                for key, entry in self.shop.provider.ledger.items()
+            ),
+            sorted(self._over),
+            sorted(self.shop.tasks.waiting),
+            sorted(self._hold_times),
+            None if self.lock_owner is None else self.lock_owner.actor,
+        )
+
+    # -- the end
+
+    def settle(self) -> History:
+        """Let every hold end and be swept, undisturbed; audit. The history is then whole."""
+        env, ends = self.kernel.env, [0.0]
+        left_s = env.now
+        self.kernel.tick += 1
+        ends += [op.expires_s for op in self.history.operations if op.expires_s is not None]
+        ends += [at_s + self.small.ttl_s for at_s in self._hold_times]
+        doubtful_s = float(self.shop.options.get("doubtful_after_s", 0.0))
+        grace_s = float(self.shop.options.get("sweeper_grace_s", 0.0))
+        strategy = self.shop.back_office.strategy
+        self.pass_time(max([left_s + doubtful_s, *ends]) + grace_s + JUST_PAST_S)
+        for _ in range(SWEEPS):
+            self._run_tasks()
+            with contextlib.suppress(NotApplied, UnknownOutcome):
+                strategy.sweep()
+            self.pass_time(env.now + SWEEP_BOUND_S / SWEEPS)
+        self._run_tasks()
+        self.history.audit = read_audit(self.shop, at_s=env.now, quiet_s=env.now - left_s)
+        return self.history
+
+    def _run_tasks(self) -> None:
+        """The queue's worker, after everybody has left."""
+        self._cues.clear()
+        for _, name, argument in self._due():
+            with contextlib.suppress(NotApplied, UnknownOutcome):
+                self.shop.back_office.strategy.run_task(name, argument)
+
+    def _due(self) -> list[tuple[float, str, str]]:
+        found = sorted(self.shop.tasks.waiting)
+        self.shop.tasks.waiting = []
+        return found
+
+    def close(self) -> None:
+        """Put everybody away."""
+        for actor in self.actors:
+            actor.put_away()
