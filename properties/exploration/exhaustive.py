@@ -146,36 +146,42 @@ class Search:
     def _search(self, key: object, todo: list[str], sleep: Sleep, preempted: int) -> None:
         world = self._come_back()
         mover = self._candidate(world) if self.reduce else None
+        alone = mover is not None
         if mover is not None:
             todo.sort(key=lambda choice: choice.partition(GROUP)[0] != mover)
-        alone = mover is not None
-        touched: Touched
+            alone = self._sleeps_alone(world, mover, sleep)
         for choice in todo:
             mine = choice.partition(GROUP)[0] == mover
-            if mover is not None and not mine:
-                if alone:
-                    self._sole[key] = mover
-                    return
-                mover = None
+            if alone and not mine:
+                break
             again = preempted + self._preempts(choice)
             if self.bounds.preemptions is not None and again > self.bounds.preemptions:
                 self._bounded = f"the bound of {self.bounds.preemptions} preemptions"
                 continue
             world = self._come_back()
+            was_inside = mine and world.inside(world.actor(choice))
             turn = self._executions.take(world, choice)
             self.found.turns += 1
             touched = (turn.reads, turn.writes)
-            if mine:
-                alone = alone and self._only_mine(world, turn)
+            if mine and not self._only_mine(world, choice, touched, inside=was_inside):
+                alone = False
             depth = len(self._turns)
             self._turns.append(turn)
-            below = self._still_asleep(sleep, choice, touched)
-            self._visit(below, again)
+            self._visit(self._still_asleep(sleep, choice, touched), again)
             del self._turns[depth:]
             if self.reduce:
                 sleep[choice] = touched
         if alone and mover is not None:
             self._sole[key] = mover
+
+    def _sleeps_alone(self, world: World, mover: str, sleep: Sleep) -> bool:
+        """Whether what sleeps of the mover's choices would have been nobody else's business."""
+        inside = world.inside(world.actor(mover))
+        return all(
+            self._only_mine(world, choice, touched, inside=inside)
+            for choice, touched in sleep.items()
+            if choice.partition(GROUP)[0] == mover
+        )
 
     @staticmethod
     def _still_asleep(sleep: Sleep, choice: str, touched: Touched) -> Sleep:
@@ -203,15 +209,14 @@ class Search:
                 return actor.actor
         return None
 
-    def _only_mine(self, world: World, turn: Turn) -> bool:
+    def _only_mine(self, world: World, choice: str, touched: Touched, *, inside: bool) -> bool:
         """Whether nobody else's move could ever fail to commute with this one."""
-        touched = turn.reads | turn.writes
-        time_may_pass = bool(world.left.get("expire"))
-        if time_may_pass and "clock" in touched:
+        both = touched[0] | touched[1]
+        if world.left.get("expire") and "clock" in both:
             return False
-        if turn.inside:
+        if inside:
             return True
-        return "acks" not in touched and self._owned(world, world.actor(turn.choice), touched)
+        return "acks" not in both and self._owned(world, world.actor(choice), both)
 
     @staticmethod
     def _owned(world: World, actor: Actor, touched: frozenset[str]) -> bool:
