@@ -70,9 +70,9 @@ class ExploredDBConnection(SimulatedDBConnection):
             super().commit()
         finally:
             kernel.intent = None
+            kernel.database_version += 1  # also when its reply was lost
         if kernel.current is not None:
             kernel.current.learn("committed")
-        kernel.database_version += 1
 
     def _written(self) -> set[str]:
         written: set[str] = self.__dict__.setdefault("written", set())

@@ -93,6 +93,7 @@ def perform(
     actor.operation = operation.kind
     actor.calls += 1
     kernel.wait_for_the_chooser(Stop(BEGIN, operation.kind))
+    kernel.read_clock = True
     operation.invoked_s = kernel.stamp_s
     operation.op_id = len(history.operations) + 1
     history.operations.append(operation)
@@ -118,6 +119,7 @@ def perform(
         stage.renew_server(actor)
         operation.outcome = Outcome.UNKNOWN
         operation.reason = "the application server died"
+    kernel.read_clock = True
     operation.completed_s = kernel.stamp_s + 0.5e-6
     actor.io.update(f"{operation.kind} {operation.outcome} {operation.reason}".encode())
     if operation.outcome is Outcome.OK:

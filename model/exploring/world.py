@@ -29,6 +29,8 @@ GROUP = "!"
 SWEEPS = 3
 _VARIANTS = {"lost-reply": LOST, "app-kill": DIES}
 _DEATHS = {"redis-kill": Death.SIGKILL, "redis-power-loss": Death.POWER_LOSS}
+_BEFORE_THE_FIRST_CROSSING = ("expire", "db-restart", "redis-kill", "redis-power-loss")
+_SESSIONS = {"redis": "redis:(session)", "database": "db:(session)"}
 _FAULT_NAMES = {
     "redis-kill": "redis sigkill",
     "redis-power-loss": "redis power-loss",
@@ -224,14 +226,11 @@ class World:
         """All that may happen next, in a fixed order."""
         if self.crashed:
             return []
-        found = self.moves()
+        movers = self.moves()
+        found = list(movers)
         for name, how in _VARIANTS.items():
             if self.left.get(name):
-                found += [
-                    f"{each}{GROUP}{how}"
-                    for each in found
-                    if GROUP not in each and self.actor(each).stop.store != BEGIN  # type: ignore[union-attr]
-                ]
+                found += [f"{each}{GROUP}{how}" for each in movers if self._will_cross(each)]
         found += [
             name
             for name in ("redis-kill", "redis-power-loss", "db-restart")
@@ -240,6 +239,19 @@ class World:
         if self.left.get("expire") and self._next_deadline() is not None:
             found.append("expire")
         return found
+
+    def _will_cross(self, name: str) -> bool:
+        """Whether this actor's move is a crossing, and not the beginning of a call alone."""
+        stop = self.actor(name).stop
+        if stop is None or stop.store != BEGIN:
+            return stop is not None
+        return not (self._begins_alone() or self.ground.database.write_lock.taken)
+
+    def _begins_alone(self) -> bool:
+        """Whether something that is left to happen can tell a call that has begun from one that
+        has not: time passes after it looked at its clock, or its connection breaks.
+        """
+        return any(self.left.get(name) for name in _BEFORE_THE_FIRST_CROSSING)
 
     def actor(self, name: str) -> Actor:
         """Find an actor; a variant's name (`A!lost`) finds its actor too.
@@ -266,27 +278,37 @@ class World:
         turn.reads |= extra
         if self.kernel.read_clock:
             turn.reads |= {"clock"}
+        turn.reads |= self._sessions_in_use(choice)
         self._enter()
         self.turns.append(turn)
         return turn
 
+    def _sessions_in_use(self, choice: str) -> frozenset[str]:
+        """A move that ends before a crossing has its connection in hand: a restart breaks it."""
+        if choice in self.small.happenings:
+            return frozenset()
+        stop = self.actor(choice).stop
+        if stop is None or stop.store not in _SESSIONS:
+            return frozenset()
+        return frozenset((_SESSIONS[stop.store],))
+
     def _move(self, choice: str, *, whole: bool) -> Turn:
         name, _, how = choice.partition(GROUP)
         actor = self.actor(name)
-        if how:
-            self.left["lost-reply" if how == LOST else "app-kill"] -= 1
-            self._strike(f"{'reply lost' if how == LOST else 'server dies'}: {name}")
         began = ""
         if actor.stop is not None and actor.stop.store == BEGIN:
             began = actor.stop.label
             if began in VISIBLE_STARTS:
                 self._acks.add("r")
             actor.go_on(PLAIN)
-            if self.left.get("expire") or actor.stop is None or self._blocked(actor):
+            if self._begins_alone() or actor.stop is None or self._blocked(actor):
                 return self._turn(choice, actor, f"{BEGIN} {began}", "", began)
         stop, was_inside = actor.stop, self.inside(actor)
         assert stop is not None
         crossing, detail = stop.name, stop.detail
+        if how:
+            self.left["lost-reply" if how == LOST else "app-kill"] -= 1
+            self._strike("reply lost" if how == LOST else "app kill")
         reads, writes = set(stop.touched[0]), set(stop.touched[1])
         self._cross(actor, how, reads, writes)
         while whole and self.inside(actor):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from model.exploring.kernel import BEGIN, Actor
-from model.exploring.small_world import SmallWorld
+from model.exploring.small_world import ON_REDIS, SmallWorld
 from model.exploring.touching import PAY, Touched, conflict
 from model.exploring.world import GROUP, Turn, World
 from properties.exploration.execution import Executions
@@ -33,6 +33,13 @@ class Bounds:
     preemptions: int | None = None
     states: int | None = None
     seconds: float | None = None
+
+
+def _idle(world: World, touched: str) -> bool:
+    """Whether nothing that is left to happen could break this session."""
+    if touched == "db:(session)":
+        return not world.left.get("db-restart")
+    return touched == "redis:(session)" and not any(world.left.get(name) for name in ON_REDIS)
 
 
 class Cut(Exception):
@@ -197,8 +204,9 @@ class Search:
         if world.left.get("db-restart"):
             return None
         for actor in world.actors:
-            if world.inside(actor):
-                return actor.actor
+            if world.inside(actor):  # what it writes is seen by nobody, up to its commit
+                publishes = actor.stop is not None and actor.stop.label == "COMMIT"
+                return None if publishes else actor.actor
         for actor in world.actors:
             stop = actor.stop
             if stop is None or stop.store == BEGIN or actor.kind != "buyer":
@@ -230,7 +238,7 @@ class Search:
         ):
             return False
         mine = tuple(f"{owned}{name}" for owned in _OWNED)
-        rest = touched - {"clock"}
+        rest = {each for each in touched if each != "clock" and not _idle(world, each)}
         return bool(rest) and all(each in mine or each.startswith("left:") for each in rest)
 
     def _preempts(self, choice: str) -> int:
