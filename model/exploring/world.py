@@ -245,7 +245,7 @@ class World:
         stop = self.actor(name).stop
         if stop is None or stop.store != BEGIN:
             return stop is not None
-        return not (self._begins_alone() or self.ground.database.write_lock.taken)
+        return not self._begins_alone()
 
     def _begins_alone(self) -> bool:
         """Whether something that is left to happen can tell a call that has begun from one that
@@ -458,7 +458,7 @@ class World:
                 (
                     actor.actor,
                     actor.io.digest(),
-                    actor.ended,
+                    "" if actor.stop is None else actor.stop.name,
                     actor.stop is not None
                     and actor.stop.store == "redis"
                     and actor.stop.incarnation != incarnation,
