@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from model.exploring.kernel import Actor, ChoosingKernel, Stop, redis_stop, sql_stop
 from model.redis.client import SimulatedConnection
 from model.sqlite.client import SimulatedCursor, SimulatedDBConnection, _is_locking
-from model.sqlite.server import classified, classify
+from model.sqlite.server import SimulatedSQLite, classified, classify
 from reservation.tables import metadata
 
 # Where the code reads the number of the row it made. (Other tables have one too, unseen: it would
@@ -53,6 +53,12 @@ class ExploredRedisConnection(SimulatedConnection):
 
 class ExploredDBConnection(SimulatedDBConnection):
     """A database connection that announces its commits."""
+
+    def __init__(self, server: SimulatedSQLite) -> None:
+        super().__init__(server)
+        kernel: Any = server.kernel
+        if kernel.current is not None:
+            kernel.current.database_life = kernel.database_life
 
     def cursor(self, *_args: Any) -> "ExploredCursor":
         """A cursor."""

@@ -69,6 +69,7 @@ class Actor:
         self.stop: Stop | None = None
         self.ended = False
         self.crash: BaseException | None = None
+        self.database_life = 0  # of the database, when its latest connection to it was made
         self.calls = 0  # calls made so far; tells the clocks of two tries apart
         self.results: list[str] = []  # of this turn, for people
         self.io = hashlib.blake2b(digest_size=12)
@@ -131,6 +132,7 @@ class ChoosingKernel(Kernel):
         self.intent: Stop | None = None  # what a client is about to ask its store
         self.tick = 0
         self.database_version = 0  # changes with every commit
+        self.database_life = 0  # changes with every restart
 
     @property
     def stamp_s(self) -> float:

@@ -245,9 +245,9 @@ class World:
         stop = self.actor(name).stop
         if stop is None or stop.store != BEGIN:
             return stop is not None
-        return not self._begins_alone()
+        return not self.begins_alone()
 
-    def _begins_alone(self) -> bool:
+    def begins_alone(self) -> bool:
         """Whether something that is left to happen can tell a call that has begun from one that
         has not: time passes after it looked at its clock, or its connection breaks.
         """
@@ -301,7 +301,7 @@ class World:
             if began in VISIBLE_STARTS:
                 self._acks.add("r")
             actor.go_on(PLAIN)
-            if self._begins_alone() or actor.stop is None or self._blocked(actor):
+            if self.begins_alone() or actor.stop is None or self._blocked(actor):
                 return self._turn(choice, actor, f"{BEGIN} {began}", "", began)
         stop, was_inside = actor.stop, self.inside(actor)
         assert stop is not None
@@ -317,9 +317,8 @@ class World:
             writes |= actor.stop.touched[1]
             crossing = f"{crossing}; {actor.stop.label}"
             self._cross(actor, PLAIN, reads, writes)
-        if whole and self.lock_owner is None:  # nobody can have waited for its lock
-            reads.discard("db:lock")
-            writes.discard("db:lock")
+        if whole and self.lock_owner is not actor:
+            writes.discard("db:lock")  # whole transactions do not wait for each other
         if how:
             writes.add(f"left:{how}")
         turn = self._turn(choice, actor, crossing, detail, began)
@@ -379,6 +378,7 @@ class World:
         elif choice == "db-restart":
             self.ground.database.stop()
             self.ground.database.start()
+            self.kernel.database_life += 1
             self.lock_owner = None
             turn = Turn(choice, "", choice, "", result, writes=frozenset(("db:*",)))
         else:
@@ -459,6 +459,7 @@ class World:
                     actor.actor,
                     actor.io.digest(),
                     "" if actor.stop is None else actor.stop.name,
+                    actor.database_life != self.kernel.database_life,
                     actor.stop is not None
                     and actor.stop.store == "redis"
                     and actor.stop.incarnation != incarnation,

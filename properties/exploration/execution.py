@@ -56,6 +56,10 @@ class Executions:
         """
         return self.reduce and not any(world.left.get(name) for name in _INTERRUPTING)
 
+    def meaning(self, world: World) -> tuple[bool, bool]:
+        """What a move stands for here: how much of an actor's code it carries out."""
+        return self.whole(world), world.begins_alone()
+
     def take(self, world: World, choice: str) -> Turn:
         """Carry out one choice."""
         return world.take(choice, whole=self.whole(world))

@@ -167,6 +167,7 @@ class Search:
                 continue
             world = self._come_back()
             was_inside = mine and world.inside(world.actor(choice))
+            meaning = self._executions.meaning(world)
             turn = self._executions.take(world, choice)
             self.found.turns += 1
             touched = (turn.reads, turn.writes)
@@ -174,7 +175,9 @@ class Search:
                 alone = False
             depth = len(self._turns)
             self._turns.append(turn)
-            self._visit(self._still_asleep(sleep, choice, touched), again)
+            same = self._executions.meaning(world) == meaning
+            below = self._still_asleep(sleep, choice, touched) if same else {}
+            self._visit(below, again)
             del self._turns[depth:]
             if self.reduce:
                 sleep[choice] = touched
@@ -238,7 +241,9 @@ class Search:
         ):
             return False
         mine = tuple(f"{owned}{name}" for owned in _OWNED)
-        rest = {each for each in touched if each != "clock" and not _idle(world, each)}
+        rest = {
+            each for each in touched if each not in {"clock", "db:lock"} and not _idle(world, each)
+        }
         return bool(rest) and all(each in mine or each.startswith("left:") for each in rest)
 
     def _preempts(self, choice: str) -> int:
