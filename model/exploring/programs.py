@@ -34,6 +34,9 @@ class Stage(Protocol):
     def note_deadline(self, hold_at_s: float) -> None:
         """A hold may live from this time on."""
 
+    def answered(self, operation: Operation) -> None:
+        """An operation has ended, however."""
+
     def acknowledged(self, actor: Actor, operation: Operation) -> None:
         """An operation was answered with yes."""
 
@@ -122,6 +125,7 @@ def perform(
     kernel.read_clock = True
     operation.completed_s = kernel.stamp_s + 0.5e-6
     actor.io.update(f"{operation.kind} {operation.outcome} {operation.reason}".encode())
+    stage.answered(operation)
     if operation.outcome is Outcome.OK:
         _fill(operation, answer)
         stage.acknowledged(actor, operation)

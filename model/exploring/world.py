@@ -49,7 +49,7 @@ class Turn:
     result: str
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
-    told: tuple[str, ...] = ()  # operations that ended in this turn, in words
+    told: tuple[int, ...] = ()  # numbers of the operations that ended in this turn
     began: str = ""
     inside: bool = False  # its actor was in the middle of a write transaction
 
@@ -161,7 +161,7 @@ class World:
         self.turns: list[Turn] = []
         self._hold_times: set[float] = set()
         self._cues: list[tuple[str, str, Callable[[Actor], None]]] = []
-        self._told: list[str] = []
+        self._told: list[int] = []
         self._acks: set[str] = set()
         self._over: set[tuple[str, ...]] = set()
         self._database: tuple[int, bytes] = (-1, b"")
@@ -193,6 +193,10 @@ class World:
     def note_deadline(self, hold_at_s: float) -> None:
         """A hold may live from this time on."""
         self._hold_times.add(hold_at_s)
+
+    def answered(self, operation: Operation) -> None:
+        """The operation ended in this turn."""
+        self._told.append(operation.op_id)
 
     def acknowledged(self, actor: Actor, operation: Operation) -> None:
         """Remember who lived at this instant, if it may prove to be more than there was."""

@@ -56,13 +56,20 @@ class Search:
         *,
         reduce: bool = True,
         match: bool = True,
+        twice: bool = False,
         until: Callable[[Exploration], bool] = lambda _found: False,
     ) -> None:
-        """`reduce` and `match` can be switched off to see what they save; `until` ends it early."""
+        """`reduce` and `match` can be switched off to see what they save; `until` ends it early.
+
+        With `twice` every path is executed again when it comes to its end, and must go the same
+        way. (A path is also checked, up to where another choice is tried, whenever it is taken
+        again.)
+        """
         self.small = small
         self.bounds = bounds
         self.reduce = reduce and bounds.preemptions is None
         self.match = match
+        self.twice = twice
         self.until = until
         self.found = Exploration(world=small, search="exhaustive")
         self._executions = Executions(small, reduce=self.reduce)
@@ -127,6 +134,9 @@ class Search:
         todo = self._todo(key, choices, sleep)
         if not todo:
             found.schedules += 1
+            if self.twice:
+                self._leave()
+                self._come_back()
             return
         if self.bounds.depth is not None and len(self._turns) >= self.bounds.depth:
             self._bounded = f"the depth bound of {self.bounds.depth} turns"

@@ -92,6 +92,32 @@ class Exploration:
             return Status.VIOLATED
         return Status.HOLDS if self.complete and not self.crash else Status.INCONCLUSIVE
 
+    def add(self, other: "Exploration") -> None:
+        """Add what another search of the same world found."""
+        if other.search != self.search:
+            self.search = f"{self.search}+{other.search}"
+        for name, breach in other.breaches.items():
+            if name not in self.breaches:
+                breach.found_after += self.schedules
+                self.breaches[name] = breach
+        self.schedules += other.schedules
+        self.turns += other.turns
+        self.replayed += other.replayed
+        self.depth = max(self.depth, other.depth)
+        self.seconds += other.seconds
+        self.visited |= other.visited
+        new = len(other.finals - self.finals)
+        self.finals |= other.finals
+        self.seen.update(other.seen)
+        self.crash = self.crash or other.crash
+        self.crash_schedule = self.crash_schedule or other.crash_schedule
+        for name, claim in other.claims.items():
+            mine = self.claims[name]
+            mine.examined += claim.examined
+            mine.held += claim.held
+            mine.violated += claim.violated if new else 0
+            mine.open_reason = mine.open_reason or claim.open_reason
+
     def judge(self, history: History, schedule: tuple[str, ...]) -> list[str]:
         """Judge one final history; returns the invariants it violates."""
         evidence = gather(history)

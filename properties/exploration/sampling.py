@@ -13,7 +13,7 @@ from random import Random
 from typing import Protocol
 
 from model.exploring.small_world import SmallWorld
-from model.exploring.world import GROUP, World
+from model.exploring.world import World
 from model.streams import stream
 from properties.exploration.execution import Executions, first_divergence
 from properties.exploration.exhaustive import Bounds
@@ -99,6 +99,7 @@ class Sampling:
         self.found = Exploration(world=small, search=how)
         self.failed: list[bool] = []  # per schedule: did it violate anything that counts
         self._executions = Executions(small)
+        self._known: dict[bytes, list[str]] = {}
         self._steps = 1
 
     def run(
@@ -154,7 +155,7 @@ class Sampling:
                 error = next(actor.crash for actor in world.actors if actor.crash is not None)
                 found.crash = f"{type(error).__name__}: {error}"
                 found.crash_schedule = schedule
-        elif not self.twice or world is not None:
+        else:
             violated = self._judge(world, schedule)
         found.schedules += 1
         return violated
@@ -162,10 +163,13 @@ class Sampling:
     def _judge(self, world: World, schedule: tuple[str, ...]) -> list[str]:
         if self.twice:  # the second execution has taken the database over
             world = self._executions.again(world.turns)
-        self.found.finals.add(world.state())
-        violated = self.found.judge(world.settle(), schedule)
+        state = world.state()
+        known = self._known.get(state)
+        if known is None:
+            self.found.finals.add(state)
+            known = self._known[state] = self.found.judge(world.settle(), schedule)
         world.close()
-        return violated
+        return known
 
     def _walk(self, chooser: Chooser) -> World:
         world = self._executions.fresh()
@@ -176,8 +180,3 @@ class Sampling:
             self._executions.take(world, chooser.pick(world, choices))
             self.found.visited.add(world.state())
         return world
-
-
-def base(choice: str) -> str:
-    """The actor of a choice, or the thing that strikes."""
-    return choice.partition(GROUP)[0]
