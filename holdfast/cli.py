@@ -137,7 +137,7 @@ def explore(  # noqa: PLR0913 - a command has as many parameters as options
     require: Required = None,
     out: Out = Path("holdfast-out"),
 ) -> None:
-    """Search the schedules of a small world: all of them, or the shortest story of how it breaks."""
+    """Search every schedule of a small world, or find the shortest story of how it breaks."""
     from holdfast.commands import answer
     from holdfast.explore import ExploreChoices, run_explore
 

@@ -110,7 +110,9 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
     check_names("--db", [choices.database], DATABASES)
     picked = parse_strategies(choices.strategy)
     if len(picked) != 1:
-        raise WrongCommand(f"explore: {choices.strategy!r} names {len(picked)} strategies; name one")
+        raise WrongCommand(
+            f"explore: {choices.strategy!r} names {len(picked)} strategies; name one"
+        )
     happenings = _happenings(choices.faults)
     visits = _visits(choices)
     exhaustive = choices.search == "exhaustive"
@@ -202,9 +204,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     if how in {"pct", "random"} or (how == "auto" and large):
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
     share = 0.6 if how == "auto" else 1.0
-    bounds = Bounds(
-        depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s
-    )
+    bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
     found = Search(small, bounds, twice=choices.twice).run()
     if how == "exhaustive" or found.complete or found.cut == "interrupted":
         return found
@@ -216,9 +216,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     return found
 
 
-def _sample(
-    small: SmallWorld, choices: ExploreChoices, how: str, seconds: float
-) -> Exploration:
+def _sample(small: SmallWorld, choices: ExploreChoices, how: str, seconds: float) -> Exploration:
     """Draw schedules on all processes until the budget is spent."""
     began = time.perf_counter()
     found = Exploration(world=small, search=how, cut=f"{how} search: a sample of schedules")
@@ -366,7 +364,8 @@ def _print(found: Exploration, stories: Sequence[Told]) -> None:
 def _detail(found: Exploration, name: str, status: Status, claim: Any) -> str:
     if status is Status.VIOLATED:
         after = found.breaches[name].found_after
-        return f"  in {claim.violated} of {len(found.finals)} final states, first after {after} schedules"
+        where = f"in {claim.violated} of {len(found.finals)} final states"
+        return f"  {where}, first after {after} schedules"
     if status is Status.HOLDS:
         return f"  {claim.examined} examined"
     return f"  {_reason(found, name, status)}"

@@ -161,6 +161,4 @@ Preemptions = Annotated[
 Depth = Annotated[
     int | None, typer.Option(metavar="N", parser=_from_one, help="Search so many moves deep.")
 ]
-Twice = Annotated[
-    bool, typer.Option("--twice", help="Execute every schedule twice and compare.")
-]
+Twice = Annotated[bool, typer.Option("--twice", help="Execute every schedule twice and compare.")]

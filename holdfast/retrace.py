@@ -1,4 +1,4 @@
-"""`holdfast replay` of an explored counterexample: the same choices, and whether they lead there."""
+"""`holdfast replay` of an explored counterexample: the same choices, and where they lead."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The counterexample as a sequence diagram: Mermaid for pages that render it, SVG for all others."""
+"""The counterexample as a sequence diagram: Mermaid for pages that render it, and SVG."""
 
 from html import escape
 from textwrap import wrap
@@ -76,9 +76,7 @@ def svg(found: Counterexample) -> str:
 
 
 def _legend(found: Counterexample) -> list[str]:
-    return [
-        f"{symbol} {text}" for symbol, text in zip(MARKS, marks(found).values(), strict=False)
-    ]
+    return [f"{symbol} {text}" for symbol, text in zip(MARKS, marks(found).values(), strict=False)]
 
 
 def _lines(cell: Cell) -> list[str]:

@@ -119,9 +119,7 @@ def _race(turns: Sequence[Turn]) -> list[int]:
     for index, turn in enumerate(turns[:-1]):
         if turns[index + 1].actor == turn.actor:
             continue
-        back = next(
-            (i for i in range(index + 1, len(turns)) if turns[i].actor == turn.actor), None
-        )
+        back = next((i for i in range(index + 1, len(turns)) if turns[i].actor == turn.actor), None)
         if back is None:
             continue
         changed = [

@@ -1,4 +1,4 @@
-"""The clients' ends in explored worlds: they say what they are about to ask, and what they heard."""
+"""The clients of explored worlds: they say what they are about to ask, and what they heard."""
 
 import sqlite3
 from typing import Any

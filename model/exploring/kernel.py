@@ -29,7 +29,7 @@ class Stop:
 
     __slots__ = ("detail", "incarnation", "label", "locks", "store", "touched")
 
-    def __init__(  # noqa: PLR0913 - one field each, made at every crossing
+    def __init__(
         self,
         store: str,
         label: str,

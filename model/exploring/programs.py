@@ -196,9 +196,7 @@ def _after_hold(
         elif call == "again":
             _hold(stage, actor, request)
         elif call == "release":
-            _insist(
-                stage, actor, lambda: _operation(hold, "release"), lambda s: s.release(hold)
-            )
+            _insist(stage, actor, lambda: _operation(hold, "release"), lambda s: s.release(hold))
 
     return program
 

@@ -150,6 +150,8 @@ class Shop:
         if info.uses_redis:
             persistence = world.persistence or Persistence.NONE
             self.redis = SimulatedRedis(kernel, persistence, fsync_s=0.0)
+            if self.redis.aof is not None:  # it has just synced: the next second is at risk
+                self.redis.aof._last_sync_start = kernel.env.now  # noqa: SLF001
         self.provider = ExploredProvider(kernel)
         self.tasks = ExploredTasks()
         self.back_office = self.new_server(None, 0)

@@ -236,9 +236,7 @@ class World:
             if self.left.get(name):
                 found += [f"{each}{GROUP}{how}" for each in movers if self._will_cross(each)]
         found += [
-            name
-            for name in ("redis-kill", "redis-power-loss", "db-restart")
-            if self.left.get(name)
+            name for name in ("redis-kill", "redis-power-loss", "db-restart") if self.left.get(name)
         ]
         if self.left.get("expire") and self._next_deadline() is not None:
             found.append("expire")
@@ -252,8 +250,9 @@ class World:
         return not self.begins_alone()
 
     def begins_alone(self) -> bool:
-        """Whether something that is left to happen can tell a call that has begun from one that
-        has not: time passes after it looked at its clock, or its connection breaks.
+        """Whether what is left to happen can tell a call that has begun from one that has not.
+
+        Time may pass after it looked at its clock, or the connection it took may break.
         """
         return any(self.left.get(name) for name in _BEFORE_THE_FIRST_CROSSING)
 
@@ -283,6 +282,9 @@ class World:
         if self.kernel.read_clock:
             turn.reads |= {"clock"}
         turn.reads |= self._sessions_in_use(choice)
+        env = self.kernel.env
+        while env.peek() <= env.now:  # such as the fsync that was done before the reply left
+            env.step()
         self._enter()
         self.turns.append(turn)
         return turn
@@ -348,9 +350,7 @@ class World:
                 reads |= changed
 
     def _turn(self, choice: str, actor: Actor, crossing: str, detail: str, began: str) -> Turn:
-        return Turn(
-            choice, actor.actor, crossing, detail, "; ".join(actor.results), began=began
-        )
+        return Turn(choice, actor.actor, crossing, detail, "; ".join(actor.results), began=began)
 
     def _blocked(self, actor: Actor) -> bool:
         stop = actor.stop
@@ -471,7 +471,7 @@ class World:
                 for actor in self.actors
             ],
             sorted(
-                (key, entry.status.value, int((entry.captured_s or 0.0)))
+                (key, entry.status.value, int(entry.captured_s or 0.0))
                 for key, entry in self.shop.provider.ledger.items()
             ),
             sorted(self._over),

@@ -209,7 +209,7 @@ class VirtualBackoff(AbstractBackoff):
         return 0.0
 
 
-def make_client(
+def make_client(  # noqa: PLR0913 - what a client is made of
     kernel: Kernel,
     simulated: SimulatedRedis,
     link: Link,

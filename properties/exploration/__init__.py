@@ -1,1 +1,1 @@
-"""Search for a schedule that breaks an invariant: exhaustive, PCT, random; and shrink what broke."""
+"""Search for a schedule that breaks an invariant: wholly, by PCT or at random; shrink it."""

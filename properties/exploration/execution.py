@@ -102,8 +102,8 @@ class Executions:
             whole = self.whole(world)
             spelled.append(choice)
             world.take(choice)
-            while whole and choice not in self.small.happenings and world.inside(
-                world.actor(choice)
+            while (
+                whole and choice not in self.small.happenings and world.inside(world.actor(choice))
             ):
                 spelled.append(choice)
                 world.take(choice)

@@ -52,7 +52,7 @@ class Search:
     def __init__(
         self,
         small: SmallWorld,
-        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+        bounds: Bounds = Bounds(),
         *,
         reduce: bool = True,
         match: bool = True,
@@ -246,7 +246,11 @@ class Search:
         if any(
             other is not actor
             and not other.ended
-            and (other.kind != "buyer" or other.actor.startswith(name) or name.startswith(other.actor))
+            and (
+                other.kind != "buyer"
+                or other.actor.startswith(name)
+                or name.startswith(other.actor)
+            )
             for other in world.actors
         ):
             return False

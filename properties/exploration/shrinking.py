@@ -7,6 +7,7 @@ of a schedule, and what is left is still one.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from model.exploring.small_world import SmallWorld
 from model.exploring.world import GROUP, Turn, World
@@ -39,7 +40,7 @@ class Counterexample:
 def switches(schedule: Sequence[str]) -> int:
     """How often somebody else moves than before."""
     movers = [choice.partition(GROUP)[0] for choice in schedule]
-    return sum(one != other for one, other in zip(movers, movers[1:], strict=False))
+    return sum(one != other for one, other in pairwise(movers))
 
 
 def _strikes(choice: str) -> bool:
@@ -136,8 +137,8 @@ class Shrinker:
     def _fewer_happenings(self, best: Counterexample) -> Counterexample:
         """Allow only what does happen, and then less."""
         used = dict(best.world.happenings)
-        for name in used:
-            for count in range(used[name]):
+        for name, most in best.world.happenings.items():
+            for count in range(most):
                 smaller = replace(best.world, happenings={**used, name: count})
                 found = self._fails(smaller, best.schedule)
                 if found is not None:
@@ -181,12 +182,14 @@ def _smaller(schedule: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         for other in range(index + 2, len(blocks)):
             if blocks[other][0].partition(GROUP)[0] == name:
                 yield _joined(
-                    [*blocks[: index + 1], blocks[other], *blocks[index + 1 : other],
-                     *blocks[other + 1 :]]
+                    [
+                        *blocks[: index + 1],
+                        blocks[other],
+                        *blocks[index + 1 : other],
+                        *blocks[other + 1 :],
+                    ]
                 )
-                yield _joined(
-                    [*blocks[:index], *blocks[index + 1 : other], block, *blocks[other:]]
-                )
+                yield _joined([*blocks[:index], *blocks[index + 1 : other], block, *blocks[other:]])
                 break
     for index in range(len(blocks) - 1):
         swapped = [*blocks]

@@ -143,8 +143,8 @@ def read_trace(path: Path) -> Trace:
         raise TraceError(f"{path}: key 'turns' must be a list of [choice, crossing, result]")
     if data.get("count") != len(rows):
         raise TraceError(
-            f"{path}: {len(rows)} turns where {data.get('count')!r} were written: turns are missing;"
-            " explore again to make a new trace"
+            f"{path}: {len(rows)} turns where {data.get('count')!r} were written: turns are"
+            " missing; explore again to make a new trace"
         )
     invariant = data.get("invariant")
     if invariant not in INVARIANTS:
@@ -178,9 +178,7 @@ def retrace(trace: Trace) -> Retraced:
     executions = Executions(trace.world, reduce=False)
     world = executions.fresh()
     divergence = None
-    for number, (choice, line) in enumerate(
-        zip(trace.schedule, trace.lines, strict=True), start=1
-    ):
+    for number, (choice, line) in enumerate(zip(trace.schedule, trace.lines, strict=True), start=1):
         possible = world.choices()
         if choice not in possible:
             now = f"(possible: {', '.join(possible) or 'nothing: everybody has ended'})"
