@@ -1,6 +1,7 @@
 # Everything a fresh machine needs is Python 3.11 or newer and make.
 #   make demo   compare every strategy in the on-sale scenario (under a minute on two cores)
 #   make test   the tests          make lint   formatting, lint, types
+#   make ablation  every safeguard switched off in turn, and caught (some minutes)
 #   make bench  speed and memory   make clean  remove what these made
 # Another interpreter: make PYTHON=python3.12 test
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench ablation clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -25,6 +26,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+ablation: $(INSTALLED)
+	$(BIN)/python -m tests.ablation.report
 
 bench: $(INSTALLED)
 	for benchmark in $(BENCHMARKS); do PYTHONPATH=. $(BIN)/python $$benchmark || exit 1; done

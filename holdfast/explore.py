@@ -151,7 +151,7 @@ def _visits(choices: ExploreChoices) -> tuple[str, ...]:
         return ("pay",) * choices.buyers
     visits = tuple(piece.strip() for piece in choices.visits.split(","))
     for visit in visits:
-        check_names("--visits", visit.split("+"), CALLS)
+        check_names("--visits", visit.replace(">", "+").split("+"), CALLS)
     return visits
 
 

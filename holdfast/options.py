@@ -128,7 +128,7 @@ Visits = Annotated[
     typer.Option(
         metavar="V,W",
         help="What each buyer does once they hold: pay, release, leave, again; joined by + at the "
-        "same time (pay+pay is a double click). Default: all pay.",
+        "same time (pay+pay is a double click), by > in turn. Default: all pay.",
     ),
 ]
 Happenings = Annotated[

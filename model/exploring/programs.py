@@ -191,14 +191,20 @@ def _after_hold(
     stage: Stage, call: str, hold: Hold, request: HoldRequest
 ) -> Callable[[Actor], None]:
     def program(actor: Actor) -> None:
-        if call == "pay":
-            _pay(stage, actor, hold)
-        elif call == "again":
-            _hold(stage, actor, request)
-        elif call == "release":
-            _insist(stage, actor, lambda: _operation(hold, "release"), lambda s: s.release(hold))
+        held = hold
+        for step in call.split(">"):
+            if step == "pay":
+                _pay(stage, actor, held)
+            elif step == "again":
+                held = _hold(stage, actor, request) or held
+            elif step == "release":
+                _release(stage, actor, held)
 
     return program
+
+
+def _release(stage: Stage, actor: Actor, hold: Hold) -> None:
+    _insist(stage, actor, lambda: _operation(hold, "release"), lambda s: s.release(hold))
 
 
 def _pay(stage: Stage, actor: Actor, hold: Hold) -> None:

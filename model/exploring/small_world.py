@@ -35,8 +35,9 @@ class WorldError(ValueError):
 class SmallWorld:
     """Who comes, what there is, and what may go wrong how often.
 
-    `visits` holds one entry a buyer: what they do once they hold, calls of `CALLS` joined by `+`
-    run at the same time (`pay`, `release`, `pay+pay` is a double click). `happenings` says how
+    `visits` holds one entry a buyer: what they do once they hold, calls of `CALLS`, joined by `+`
+    at the same time or by `>` one after the other (`pay`, `again>pay`; `pay+pay` is a double
+    click). `happenings` says how
     often each of `EVENTS` may happen. `attempts` is how often a call is made while its outcome is
     in doubt. `redis_retries` are redis-py's own resends.
     """
@@ -129,11 +130,11 @@ def world_from_dict(data: Mapping[str, Any]) -> SmallWorld:
 
 
 def _check_visit(visit: str) -> None:
-    for call in visit.split("+"):
+    for call in visit.replace(">", "+").split("+"):
         if call not in CALLS:
             raise WorldError(
-                f"visit {visit!r}: {call!r} is not one of {', '.join(CALLS)} (join calls that are"
-                " made at the same time with +)"
+                f"visit {visit!r}: {call!r} is not one of {', '.join(CALLS)} (+ joins calls at the"
+                " same time, > one after the other)"
             )
 
 
