@@ -3,14 +3,14 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
 from chaos.persistence import Persistence
-from holdfast import __version__
+from holdfast import __version__, interrupts
 from holdfast.choices import parse_names, parse_strategies
 from holdfast.commands import complain
 from holdfast.errors import ExitStatus, WrongCommand, check_names
@@ -24,7 +24,7 @@ from holdfast.workers import Workers, cores
 from model.exploring.small_world import CALLS, EVENTS, SmallWorld
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.exhaustive import Bounds, Search
-from properties.exploration.finding import EXPLORED, Exploration
+from properties.exploration.finding import EXPLORED, ORDERED, Claim, Exploration
 from properties.exploration.sampling import Sampling
 from properties.exploration.shrinking import Counterexample, Shrinker
 from properties.exploration.trace import trace_text
@@ -205,7 +205,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
-    found = Search(small, bounds, twice=choices.twice).run()
+    found = Search(small, bounds, twice=choices.twice, until=_go_on).run()
     if how == "exhaustive" or found.complete or found.cut == "interrupted":
         return found
     for other in ("pct", "random"):
@@ -214,6 +214,12 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         if more.cut == "interrupted":
             break
     return found
+
+
+def _go_on(_found: Exploration) -> bool:
+    """Never end early, but hear an interruption that a library has swallowed."""
+    interrupts.check()
+    return False
 
 
 def _sample(small: SmallWorld, choices: ExploreChoices, how: str, seconds: float) -> Exploration:
@@ -334,6 +340,8 @@ def _reason(found: Exploration, name: str, status: Status) -> str:
     if status is not Status.INCONCLUSIVE:
         return ""
     claim = found.claims[name]
+    if claim.held and name in ORDERED:
+        return ORDERED[name]
     if claim.held and found.cut:
         return f"no violation in what was searched, but it was cut: {found.cut}"
     return claim.open_reason or f"nothing to judge was reached: {found.cut}"
@@ -348,8 +356,15 @@ def _print(found: Exploration, stories: Sequence[Told]) -> None:
     wide = max(map(len, found.claims))
     for name, status in found.statuses().items():
         claim = found.claims[name]
-        word = Text(status.value.upper(), style=STYLES[status])
-        put(console, Text.assemble(f"{name:<{wide}}  ", word, _detail(found, name, status, claim)))
+        first, *more = fold(
+            f"{status.value.upper()}  {_detail(found, name, status, claim)}",
+            columns - wide - 2,
+        )
+        word = Text(first)
+        word.stylize(STYLES[status], 0, len(status.value))
+        put(console, Text.assemble(f"{name:<{wide}}  ", word))
+        for row in more:
+            put(console, f"{'':<{wide}}  {row}")
     never = [name for name in ("hold-acknowledged", "order-made") if name not in found.seen]
     for line in fold(", ".join(sorted(found.seen)) or "nothing", columns, "reached: "):
         put(console, line)
@@ -361,14 +376,14 @@ def _print(found: Exploration, stories: Sequence[Told]) -> None:
         put(console, told.replay)
 
 
-def _detail(found: Exploration, name: str, status: Status, claim: Any) -> str:
+def _detail(found: Exploration, name: str, status: Status, claim: Claim) -> str:
     if status is Status.VIOLATED:
         after = found.breaches[name].found_after
         where = f"in {claim.violated} of {len(found.finals)} final states"
-        return f"  {where}, first after {after} schedules"
+        return f"{where}, first after {after} schedules"
     if status is Status.HOLDS:
-        return f"  {claim.examined} examined"
-    return f"  {_reason(found, name, status)}"
+        return f"{claim.examined} examined"
+    return f"{_reason(found, name, status)}"
 
 
 def _heading(found: Exploration, columns: int) -> list[Text | str]:
@@ -404,6 +419,3 @@ def print_counterexample(found: Counterexample, console: Any) -> None:
     put(console)
     for line in table(found, columns):
         put(console, line)
-
-
-__all__ = ["ExploreChoices", "print_counterexample", "replace", "run_explore"]

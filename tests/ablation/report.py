@@ -43,7 +43,7 @@ def catch(guard: Safeguard, seconds: float = SECONDS) -> int | None:
 
 
 def with_it(guard: Safeguard, seconds: float = SECONDS) -> str:
-    """What the search says with the safeguard on: `holds`, `cut` (no violation so far), `BROKEN`."""
+    """What the search says with the safeguard: complete, cut (no violation so far), or BROKEN."""
     found = Search(guard.on, Bounds(seconds=seconds)).run()
     if guard.breaks in found.breaches:
         return "BROKEN"

@@ -1,4 +1,4 @@
-"""Every safeguard of every good strategy, the world in which it is missed, and what breaks there."""
+"""Every safeguard of every good strategy, where it is missed, and what breaks there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

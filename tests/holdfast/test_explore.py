@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -22,7 +21,14 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stored counterexample: Redis is killed between hold and payment."""
     out = tmp_path_factory.mktemp("explored")
     code, _, _ = call(
-        "explore", "redis-hold", "--visits", "pay,leave", "--faults", "redis-kill", "--out", str(out)
+        "explore",
+        "redis-hold",
+        "--visits",
+        "pay,leave",
+        "--faults",
+        "redis-kill",
+        "--out",
+        str(out),
     )
     assert code == 0
     return out / "explored" / "redis-hold-no-overhold.json"
@@ -55,14 +61,17 @@ def test_a_counterexample_is_told_at_any_width(tmp_path: Path, columns: int) -> 
     lines = printed.splitlines()
     assert code == 1
     assert "no-overbooking VIOLATED: event 1 sold 2 tickets of 1" in printed
-    assert all(len(line) <= columns for line in lines if str(tmp_path) not in line and "  " in line
-               and not line.startswith(("no-", "seat-", "hold-", "stock-", "expiry-", "sale-",
-                                        "charged-", "orders-")))  # fmt: skip
+    assert all(len(line) <= columns for line in lines if not line.startswith("holdfast replay"))
     for mark in "①②③":
         assert sum(line.startswith(mark) for line in lines) >= 2  # in words, and in the table
     folder = tmp_path / "explored"
     assert (folder / "db-cart-naive-no-overbooking.mmd").read_text().startswith("sequenceDiagram")
-    ElementTree.parse(folder / "db-cart-naive-no-overbooking.svg")
+    picture = (folder / "db-cart-naive-no-overbooking.svg").read_text()
+    assert picture.startswith("<svg")
+    assert picture.rstrip().endswith("</svg>")
+    assert picture.count("<rect") == picture.count("rx=") + 1
+    for mark in "①②③":
+        assert mark in picture
 
 
 def test_a_trace_is_replayed_byte_for_byte(trace: Path) -> None:

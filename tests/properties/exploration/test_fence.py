@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -51,7 +51,7 @@ SOURCES: dict[str, Callable[[], str]] = {
 
 
 @pytest.fixture
-def leaking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def leaking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A strategy that writes what it must not look at into Redis while it holds."""
     info, source = STRATEGIES["seat-setnx"], SOURCES[request.param]
 
@@ -70,7 +70,7 @@ def leaking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return strategy
 
     monkeypatch.setitem(STRATEGIES, "leaking", replace(info, name="leaking", build=build))
-    yield "leaking"
+    return "leaking"
 
 
 @pytest.mark.parametrize("leaking", SOURCES, indirect=True)

@@ -36,9 +36,7 @@ def smallest(small: SmallWorld, invariant: str) -> Counterexample:
 
 
 @pytest.mark.parametrize(("strategy", "happenings", "changes"), BAD)
-def test_the_known_bad_are_caught(
-    strategy: str, happenings: dict[str, int], changes: int
-) -> None:
+def test_the_known_bad_are_caught(strategy: str, happenings: dict[str, int], changes: int) -> None:
     """Three buyers shrink to two, one strike at most, and two or three changes of who moves."""
     small = SmallWorld(strategy=strategy, visits=("pay",) * 3, happenings=happenings)
     found = smallest(small, "no-overbooking")
