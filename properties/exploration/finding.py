@@ -17,7 +17,7 @@ ORDERED = {
     "linearizable": "no violation, but only one history of each final state was judged, and this"
     " claim is about the order of events within a history"
 }
-"""Claims that more than a state decides: state matching may pass over a history that breaks them."""
+"""Claims that more than a state decides: state matching may pass over what breaks them."""
 
 EXPLORED = tuple(name for name in INVARIANTS if name not in NOT_EXPLORED)
 
