@@ -6,7 +6,7 @@ from rich.text import Text
 
 from holdfast.commands import complain
 from holdfast.errors import ExitStatus
-from holdfast.explore import print_counterexample
+from holdfast.sequence.report import print_counterexample
 from holdfast.show import verdict_lines
 from holdfast.terminal import output, put, reader_may_leave
 from properties.exploration.trace import Retraced, read_trace, retrace

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from model.exploring.small_world import EVENTS
 from model.exploring.touching import conflict
-from model.exploring.world import GROUP, Turn
+from model.exploring.turn import GROUP, Turn
 from model.history import Operation, Outcome
 from properties.exploration.shrinking import Counterexample
 

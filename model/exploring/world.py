@@ -2,30 +2,25 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from string import ascii_uppercase
-from typing import Any
 
-from sqlalchemy import insert
-
-from chaos.faults import Death, Target
+from chaos.faults import Death
 from model.audit import read_audit
-from model.buyers import EVENT_ID, seat_names
+from model.buyers import EVENT_ID
 from model.exploring.digest import database_rows, digest, redis_content
-from model.exploring.kernel import BEGIN, DIES, LOST, PLAIN, Actor, ChoosingKernel, ChoosingLink
-from model.exploring.programs import PRICE_CENTS, VISIBLE_STARTS, buyer, sweeper, task
-from model.exploring.shop import TIMEOUT_S, TRAVEL, Shop
-from model.exploring.small_world import SmallWorld
+from model.exploring.ground import Ground
+from model.exploring.kernel import BEGIN, DIES, LOST, PLAIN, Actor, ChoosingKernel
+from model.exploring.overlap import live_claims, too_many
+from model.exploring.programs import VISIBLE_STARTS, buyer, sweeper, task
+from model.exploring.shop import Shop
 from model.exploring.touching import SCRIPTS
-from model.history import FaultSpan, History, Operation, Outcome
-from model.kernel import EPOCH_S, Places
-from model.sqlite.server import SimulatedSQLite
+from model.exploring.turn import GROUP, Turn
+from model.history import FaultSpan, History, Operation
+from model.kernel import EPOCH_S
 from reservation.errors import NotApplied, UnknownOutcome
-from reservation.tables import events, metadata, seats
 
 JUST_PAST_S = 1.0
 SWEEP_BOUND_S = 120.0
-GROUP = "!"
 SWEEPS = 3
 _VARIANTS = {"lost-reply": LOST, "app-kill": DIES}
 _DEATHS = {"redis-kill": Death.SIGKILL, "redis-power-loss": Death.POWER_LOSS}
@@ -38,108 +33,6 @@ _FAULT_NAMES = {
 }
 
 
-@dataclass(slots=True)
-class Turn:
-    """One choice carried out: what it touched, and what came of it."""
-
-    choice: str
-    actor: str
-    crossing: str
-    detail: str
-    result: str
-    reads: frozenset[str] = frozenset()
-    writes: frozenset[str] = frozenset()
-    told: tuple[int, ...] = ()  # numbers of the operations that ended in this turn
-    began: str = ""
-    inside: bool = False  # its actor was in the middle of a write transaction
-
-    @property
-    def line(self) -> str:
-        """As traces store it and replays compare it."""
-        return f"{self.choice} | {self.crossing} {self.detail} | {self.result}"
-
-
-class Ground:
-    """What all executions of one small world share: an open database, an opened sale."""
-
-    def __init__(self, small: SmallWorld) -> None:
-        self.small = small
-        kernel = ChoosingKernel()
-        link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
-        self.database = SimulatedSQLite(
-            kernel, link, statement=TRAVEL, commit=TRAVEL, lock_timeout_s=TIMEOUT_S
-        )
-        self.scripts: dict[bytes, bytes] = {}
-        shop = Shop(small, kernel, self.database)
-        self._open(shop)
-        self.fake = None if shop.redis is None else shop.redis.fake
-        self.redis_dump = b"" if shop.redis is None else shop.redis._dump()  # noqa: SLF001
-        main = self.database._main  # noqa: SLF001
-        self._rows = {
-            table.name: main.execute(f"SELECT * FROM {table.name}").fetchall()  # noqa: S608
-            for table in metadata.sorted_tables
-        }
-        self._learn_scripts()
-
-    def _open(self, shop: Shop) -> None:
-        small, engine = self.small, shop.back_office.engine
-        metadata.create_all(engine)
-        event = {
-            "id": EVENT_ID,
-            "capacity": small.capacity,
-            "remaining_ticket": small.capacity,
-            "price_cents": PRICE_CENTS,
-        }
-        with engine.begin() as connection:
-            connection.execute(insert(events), [event])
-            if small.seats:
-                names = seat_names(small.capacity, 20)
-                rows = [{"event_id": EVENT_ID, "seat_no": n, "status": "available"} for n in names]
-                connection.execute(insert(seats), rows)
-        shop.back_office.strategy.open_sale(EVENT_ID)
-
-    def _learn_scripts(self) -> None:
-        """Let one buyer of each kind do all there is to do, so that Redis knows its scripts."""
-        if self.fake is None:
-            return
-        for visit in (*dict.fromkeys(self.small.visits), "pay", "release"):
-            world = World(self, visits=(visit,))
-            while (choices := world.moves()) and not world.crashed:
-                world.take(choices[0])
-            world.settle()
-            self.scripts.update(self.fake.script_cache)
-
-    def reset(self, world: "World") -> None:
-        """Put the opened sale back."""
-        database = self.database
-        kernel = world.kernel
-        database.kernel = kernel
-        database.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
-        database.write_lock = Places(kernel.env, 1)
-        main = database._main  # noqa: SLF001
-        for table in reversed(metadata.sorted_tables):
-            main.execute(f"DELETE FROM {table.name}")  # noqa: S608
-        for name, rows in self._rows.items():
-            if rows:
-                marks = ",".join("?" * len(rows[0]))
-                main.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
-
-    def reset_redis(self, shop: Shop) -> None:
-        """Give the shop's Redis the sale as it was opened, and the scripts it will be asked for."""
-        redis = shop.redis
-        if redis is None or self.fake is None:
-            return
-        redis.fake = self.fake
-        redis._fresh_keyspace()  # noqa: SLF001
-        redis._load(self.redis_dump)  # noqa: SLF001
-        redis._checkpoints = [(0, self.redis_dump)]  # noqa: SLF001
-        self.fake.script_cache = dict(self.scripts)
-
-    def close(self) -> None:
-        """Close the database."""
-        self.database.close()
-
-
 class World:
     """One execution. `take` a choice of `choices` until there is none, then `settle`."""
 
@@ -147,7 +40,7 @@ class World:
         self.ground = ground
         self.small = small = ground.small
         self.kernel = ChoosingKernel()
-        ground.reset(self)
+        ground.reset(self.kernel)
         self.shop = Shop(small, self.kernel, ground.database)
         ground.reset_redis(self.shop)
         self.history = History(
@@ -165,7 +58,7 @@ class World:
         self._acks: set[str] = set()
         self._over: set[tuple[str, ...]] = set()
         self._database: tuple[int, bytes] = (-1, b"")
-        self._sold: dict[str, Any] = {}
+        self._sold: set[str] = set()
         self.lock_owner: Actor | None = None
         self._tasks = 0
         chosen = small.visits if visits is None else visits
@@ -200,10 +93,16 @@ class World:
 
     def acknowledged(self, actor: Actor, operation: Operation) -> None:
         """Remember who lived at this instant, if it may prove to be more than there was."""
-        if operation.kind in {"hold", "checkout"}:
-            self._acks.add("w")
-            self._note_overlap(operation)
         del actor
+        if operation.kind not in {"hold", "checkout"}:
+            return
+        self._acks.add("w")
+        live = live_claims(self.history.operations, self._sold, self.kernel.env.now)
+        if operation.kind == "checkout":
+            self._sold.add(operation.hold_id)
+        if too_many(live, self.small.capacity):
+            states = (f"{key} {claim.state}" for key, claim in sorted(live.items()))
+            self._over.add((operation.hold_id, *states))
 
     # -- moving
 
@@ -421,27 +320,6 @@ class World:
             self.actors.append(actor)
             self.renew_server(actor)
             actor.start(program)
-
-    def _note_overlap(self, operation: Operation) -> None:
-        """At an acknowledgement: who else surely holds or owns tickets, if that is too many."""
-        now_s = self.kernel.env.now
-        live: dict[str, tuple[int, str, tuple[str, ...]]] = {}
-        for op in self.history.operations:
-            if op.kind == "hold" and op.outcome is Outcome.OK and (op.expires_s or 0.0) > now_s:
-                live[op.hold_id] = (op.quantity, "held", op.seats)
-            elif op.kind == "release":
-                live.pop(op.hold_id, None)
-            elif op.kind == "checkout" and op.hold_id in live | self._sold:
-                state = "sold" if op.outcome is Outcome.OK else "paying"
-                live[op.hold_id] = (op.quantity, state, op.seats)
-        if operation.kind == "checkout":
-            self._sold[operation.hold_id] = True
-        wanted = [seat for _, _, seats_ in live.values() for seat in seats_]
-        tickets = sum(quantity for quantity, _, _ in live.values())
-        if tickets > self.small.capacity or len(wanted) > len(set(wanted)):
-            self._over.add(
-                (operation.hold_id, *(f"{key} {value[1]}" for key, value in sorted(live.items())))
-            )
 
     # -- the state
 

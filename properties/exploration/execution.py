@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from model.exploring.prepared import prepared_ground
 from model.exploring.small_world import SmallWorld
-from model.exploring.world import Ground, Turn, World
+from model.exploring.turn import Turn
+from model.exploring.world import World
 
 _INTERRUPTING = ("lost-reply", "app-kill", "db-restart", "expire")
 
@@ -41,7 +43,7 @@ class Executions:
     def __init__(self, small: SmallWorld, *, reduce: bool = True) -> None:
         self.small = small
         self.reduce = reduce
-        self.ground = Ground(small)
+        self.ground = prepared_ground(small)
         self.replayed = 0
 
     def close(self) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from model.exploring.kernel import BEGIN, Actor
 from model.exploring.small_world import ON_REDIS, SmallWorld
 from model.exploring.touching import PAY, Touched, conflict
-from model.exploring.world import GROUP, Turn, World
+from model.exploring.turn import GROUP, Turn
+from model.exploring.world import World
 from properties.exploration.execution import Executions
 from properties.exploration.finding import COMPLETE, Exploration
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from model.exploring.small_world import SmallWorld
-from model.exploring.world import GROUP, Turn, World
+from model.exploring.turn import GROUP, Turn
+from model.exploring.world import World
 from model.history import History
 from properties.exploration.execution import Executions
 from properties.judge import INVARIANTS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.exploring.small_world import world_from_dict
-from model.exploring.world import Turn
+from model.exploring.turn import Turn
 from model.history import History
 from properties.exploration.execution import Executions, NotDeterministic, first_divergence
 from properties.exploration.shrinking import Counterexample
@@ -135,17 +135,7 @@ def read_trace(path: Path) -> Trace:
             f" {data.get('holdfast')}; this Holdfast reads format {FORMAT}: replay it with that"
             " version, or explore again"
         )
-    rows = data.get("turns")
-    if not isinstance(rows, list) or not all(
-        isinstance(row, list) and len(row) == 3 and all(isinstance(each, str) for each in row)  # noqa: PLR2004
-        for row in rows
-    ):
-        raise TraceError(f"{path}: key 'turns' must be a list of [choice, crossing, result]")
-    if data.get("count") != len(rows):
-        raise TraceError(
-            f"{path}: {len(rows)} turns where {data.get('count')!r} were written: turns are"
-            " missing; explore again to make a new trace"
-        )
+    rows = _rows(path, data)
     invariant = data.get("invariant")
     if invariant not in INVARIANTS:
         raise TraceError(
@@ -162,6 +152,26 @@ def read_trace(path: Path) -> Trace:
         schedule=tuple(row[0] for row in rows),
         lines=tuple(_line(*row) for row in rows),
     )
+
+
+def _rows(path: Path, data: dict[str, Any]) -> list[list[str]]:
+    """The turns of a trace, all of them.
+
+    Raises:
+        TraceError: they are not what was written.
+    """
+    rows = data.get("turns")
+    if not isinstance(rows, list) or not all(
+        isinstance(row, list) and len(row) == 3 and all(isinstance(each, str) for each in row)  # noqa: PLR2004
+        for row in rows
+    ):
+        raise TraceError(f"{path}: key 'turns' must be a list of [choice, crossing, result]")
+    if data.get("count") != len(rows):
+        raise TraceError(
+            f"{path}: {len(rows)} turns where {data.get('count')!r} were written: turns are"
+            " missing; explore again to make a new trace"
+        )
+    return rows
 
 
 def _line(choice: str, crossing: str, result: str) -> str:

@@ -4,6 +4,10 @@ Prints schedules and states a second, and what the reductions save: moves of the
 them, for as many buyers as a minute allows.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+
 from model.exploring.small_world import SmallWorld
 from properties.exploration.exhaustive import Bounds, Search
 from properties.exploration.finding import Exploration
@@ -43,6 +47,13 @@ def main() -> None:
         print(line(buyers, found, whole), flush=True)
         if buyers == 4 and found.seconds > WITHIN_S:
             raise SystemExit(f"4 buyers took {found.seconds:.1f} s; promised: {WITHIN_S:g} s")
+    frontrun = Path(sys.executable).with_name("frontrun")
+    if not frontrun.exists():
+        print("beside it: frontrun is not installed; pip install 'holdfast[bench]'")
+        return
+    print("beside it, frontrun on the same code (real threads, a real Redis, SQLite on disk):")
+    command = [str(frontrun), sys.executable, "-m", "tests.benchmarks.beside_frontrun", "2", "3"]
+    subprocess.run(command, check=False)
 
 
 if __name__ == "__main__":

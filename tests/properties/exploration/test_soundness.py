@@ -58,7 +58,7 @@ def test_state_matching_loses_nothing(strategy: str) -> None:
     matched = Search(small).run()
     enumerated = Search(small, reduce=False, match=False).run()
     assert found_out(matched) == found_out(enumerated)
-    assert enumerated.turns > matched.turns
+    assert enumerated.turns >= matched.turns
 
 
 def test_a_cut_search_says_nothing() -> None:
