@@ -1,7 +1,9 @@
 # Everything a fresh machine needs is Python 3.11 or newer and make.
 #   make demo   compare every strategy in the on-sale scenario (under a minute on two cores)
-#   make test   the tests          make lint   formatting, lint, types
+#   make test   the tests, on real servers as far as these are here (`holdfast doctor` says)
+#   make live   the live tests with many repetitions (see docs/compose.md)
 #   make ablation  every safeguard switched off in turn, and caught (some minutes)
+#   make lint   formatting, lint, types
 #   make bench  speed and memory   make clean  remove what these made
 # Another interpreter: make PYTHON=python3.12 test
 
@@ -13,14 +15,23 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench ablation clean
+.PHONY: demo test test-simulated test-live live lint bench ablation clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
 	$(BIN)/holdfast $(DEMO)
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+test: test-simulated test-live
+
+test-simulated: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --ignore tests/live
+
+# One at a time: they measure real servers.
+test-live: $(INSTALLED)
+	$(BIN)/python -m pytest -n 0 tests/live
+
+live: $(INSTALLED)
+	$(BIN)/python -m pytest -n 0 -m live tests/live
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ written in a scenario file, printed in a story and replayed.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chaos.toxics import Direction, ToxicKind
+
 
 class UnsupportedFault(Exception):
     """An injector was asked for a fault it cannot do; it never substitutes a milder one."""
@@ -87,9 +89,45 @@ class LostReplies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseRestart:
-    """The database ends, rolls back what is open, and is back `down_s` later with its commits."""
+    """The database ends, rolls back what is open, and is back `down_s` later with its commits.
+
+    Whether it is told to stop or killed makes no difference to what it keeps, only to how long it
+    takes to come back.
+    """
 
     down_s: float
+    death: Death = Death.SIGTERM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorePause:
+    """A store's processes stop (SIGSTOP, `docker pause`) and go on; calls wait meanwhile."""
+
+    target: Target
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyDown:
+    """What stands before `target` breaks all connections and refuses new ones."""
+
+    target: Target
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toxic:
+    """Toxiproxy mistreats one direction of each connection to `target` with chance `toxicity`.
+
+    `attributes` are pairs of a name and a number (see `chaos.toxics.ATTRIBUTES` for units).
+    """
+
+    target: Target
+    kind: ToxicKind
+    direction: Direction
+    attributes: tuple[tuple[str, float], ...]
+    toxicity: float = 1.0
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +174,9 @@ Fault = (
     | SlowFsync
     | LostReplies
     | DatabaseRestart
+    | StorePause
+    | ProxyDown
+    | Toxic
     | AppKill
     | AppPause
     | SweeperStopped

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from math import isfinite
 
+from chaos.blows import BLOWS
 from chaos.faults import (
     Actor,
     AppKill,
@@ -22,26 +23,22 @@ from chaos.faults import (
     FaultPlan,
     Leg,
     LostReplies,
-    Partition,
     PaymentTimeouts,
     PlannedFault,
     RedisDeath,
-    Slow,
     SlowFsync,
     SweeperStopped,
     Target,
+    Toxic,
 )
+from chaos.toxics import amiss
 
 # Redis itself is back 20 to 39 ms after a SIGKILL (measured, docs/numbers.md); a supervisor or a
 # container runtime takes a second or two to notice and start it. All three deaths use the same, so
 # that they differ only in what the disk has kept.
 REDIS_DOWN_S = 2.0
-DATABASE_DOWN_S = 5.0  # PostgreSQL replays its log first; assumption
 APP_RESTART_S = 5.0  # a process manager starts a new worker, which imports its code; assumption
 APP_PAUSE_S = 12.0  # docs/numbers.md: the middle preset of pauses
-PARTITION_S = 15.0  # longer than every socket timeout, shorter than a failover by hand; assumption
-SLOW_EXTRA_S = 0.2  # a congested network; below the socket timeout, so calls are late but succeed
-SLOW_S = 60.0
 SLOW_FSYNC_S = 1.5  # the slow disk under which holds were seen to be lost (docs/numbers.md)
 SLOW_FSYNC_BEYOND_S = 60.0
 LOST_REPLY_PROBABILITY = 0.02
@@ -104,6 +101,7 @@ class Busy:
         return At(earliest_s=self.start_s, latest_s=self.start_s)
 
 
+_CHANCES = frozenset({"probability", "toxicity"})
 OPENING = At(earliest_s=0.0, latest_s=0.0)
 Place = Callable[[Busy], tuple[PlannedFault, ...]]
 
@@ -119,12 +117,19 @@ def check_fault(fault: Fault) -> None:
         value = getattr(fault, field.name)
         if not isinstance(value, int | float):
             continue  # a target, a kind of death, or None: to the end
-        if field.name == "probability" and not 0.0 < value <= 1.0:
+        if field.name in _CHANCES and not 0.0 < value <= 1.0:
             raise EmptyFault(f"{field.name} = {value:g}: must be greater than 0 and at most 1")
         if field.name == "step_s" and (value == 0.0 or not isfinite(value)):
             raise EmptyFault(f"{field.name} = {value:g}: must be finite and not 0")
-        if field.name not in {"probability", "step_s"} and not (value > 0.0 and isfinite(value)):
+        if field.name not in {*_CHANCES, "step_s"} and not (value > 0.0 and isfinite(value)):
             raise EmptyFault(f"{field.name} = {value:g}: must be finite and greater than 0")
+    if isinstance(fault, DatabaseRestart) and fault.death is Death.POWER_LOSS:
+        raise EmptyFault(
+            "death = power-loss: a database's commits are on its disk; use sigkill or sigterm"
+        )
+    wrong = amiss(fault.kind, dict(fault.attributes)) if isinstance(fault, Toxic) else None
+    if wrong is not None:
+        raise EmptyFault(wrong)
 
 
 def plan(name: str, busy: Busy) -> FaultPlan:
@@ -143,6 +148,12 @@ def merge(name: str, plans: list[FaultPlan]) -> FaultPlan:
         summary="; ".join(each.summary for each in plans),
         faults=tuple(fault for each in plans for fault in each.faults),
     )
+
+
+def faults_of(name: str) -> tuple[Fault, ...]:
+    """Return the different faults of a bundled plan, wherever it places them."""
+    placed = _PLANS[name][1](Busy(start_s=1.0, end_s=2.0, ttl_s=1.0))
+    return tuple(dict.fromkeys(planned.fault for planned in placed))
 
 
 def describe() -> list[tuple[str, str]]:
@@ -241,6 +252,11 @@ def _payment_timeouts(busy: Busy) -> tuple[PlannedFault, ...]:
     return (PlannedFault(fault=fault, when=OPENING),)
 
 
+def _blow(name: str) -> tuple[str, Place]:
+    summary, fault = BLOWS[name]
+    return summary, _while_paying(fault)
+
+
 _PLANS: dict[str, tuple[str, Place]] = {
     "none": ("nothing breaks", lambda _: ()),
     "redis-restart": (
@@ -255,14 +271,8 @@ _PLANS: dict[str, tuple[str, Place]] = {
         "Redis's machine loses power, while holds are written and while people pay",
         _redis_deaths(Death.POWER_LOSS),
     ),
-    "redis-partition": (
-        f"Redis cannot be reached for {PARTITION_S:g} s",
-        _while_paying(Partition(target=Target.REDIS, duration_s=PARTITION_S)),
-    ),
-    "redis-slow": (
-        f"every leg to and from Redis takes {SLOW_EXTRA_S:g} s longer for {SLOW_S:g} s",
-        _while_paying(Slow(target=Target.REDIS, extra_s=SLOW_EXTRA_S, duration_s=SLOW_S)),
-    ),
+    "redis-partition": _blow("redis-partition"),
+    "redis-slow": _blow("redis-slow"),
     "slow-fsync": (
         f"each fsync of Redis's append-only file takes {SLOW_FSYNC_S:g} s",
         _slow_fsync,
@@ -271,10 +281,7 @@ _PLANS: dict[str, tuple[str, Place]] = {
         f"{LOST_REPLY_PROBABILITY:.0%} of the replies of Redis and of the database are lost",
         _lost_replies,
     ),
-    "db-restart": (
-        f"the database restarts and is down for {DATABASE_DOWN_S:g} s",
-        _while_paying(DatabaseRestart(down_s=DATABASE_DOWN_S)),
-    ),
+    "db-restart": _blow("db-restart"),
     "app-kill": (
         f"an application server dies in a checkout, and {SWEEPS_HIT} times in a sweep",
         _app_kill,
@@ -292,6 +299,7 @@ _PLANS: dict[str, tuple[str, Place]] = {
         _payment_timeouts,
     ),
 }
+_PLANS |= {name: _blow(name) for name in BLOWS if name not in _PLANS}
 
 PLAN_NAMES: tuple[str, ...] = tuple(_PLANS)
 """Every plan, in the order to show them."""

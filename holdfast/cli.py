@@ -12,11 +12,14 @@ import typer
 
 from holdfast import __version__, interrupts
 from holdfast.options import (
+    Agree,
+    AllowDestructive,
     Budget,
     Buyers,
     Capacity,
     Crossings,
     Database,
+    DatabaseUrl,
     Depth,
     Faults,
     Format,
@@ -30,6 +33,7 @@ from holdfast.options import (
     Out,
     OutputFormat,
     Preemptions,
+    RedisUrl,
     Required,
     Runs,
     ScenarioName,
@@ -37,8 +41,12 @@ from holdfast.options import (
     SearchName,
     Seed,
     Settings,
+    Stack,
     Strategies,
     Strategy,
+    Sweeps,
+    TimeFactor,
+    ToxiproxyUrl,
     Trace,
     Twice,
     Visits,
@@ -164,17 +172,75 @@ def explore(  # noqa: PLR0913 - a command has as many parameters as options
 
 
 @app.command()
+def live(  # noqa: PLR0913 - a command has as many parameters as options
+    scenario: ScenarioName = "on-sale",
+    *,
+    stack: Stack = "embedded",
+    redis_url: RedisUrl = None,
+    database_url: DatabaseUrl = None,
+    toxiproxy_url: ToxiproxyUrl = None,
+    allow_destructive: AllowDestructive = False,
+    agree: Agree = False,
+    time_factor: TimeFactor = 30.0,
+    strategies: Strategies = None,
+    faults: Faults = None,
+    persistence: Modes = None,
+    runs: Runs = 3,
+    seed: Seed = 1,
+    settings: Settings = None,
+    output: OutputFormat = Format.TEXT,
+    require: Required = None,
+    out: Out = Path("holdfast-out"),
+    budget: Budget = None,
+) -> None:
+    """Hold the same sales on real Redis and PostgreSQL, break them, and judge what happened."""
+    from holdfast.commands import CompareChoices, answer
+    from holdfast.live.choices import LiveChoices, StackChoice, run_live
+
+    options = CompareChoices(
+        scenario=scenario,
+        strategies=strategies,
+        faults=faults,
+        persistence=persistence,
+        runs=runs,
+        seed=seed,
+        database="postgres",
+        jobs=1,
+        settings=settings or [],
+        as_json=output is Format.JSON,
+        required=require or [],
+        out=out,
+        budget_s=budget,
+    )
+    servers = StackChoice(
+        name=stack,
+        redis_url=redis_url,
+        database_url=database_url,
+        toxiproxy_url=toxiproxy_url,
+        allow_destructive=allow_destructive,
+    )
+
+    choices = LiveChoices(compare=options, stack=servers, factor=time_factor, agree=agree)
+    answer(lambda: run_live(choices))
+
+
+@app.command()
 def replay(
     trace: Trace,
     *,
     crossings: Crossings = False,
+    sweeps: Sweeps = False,
     only_buyers: OnlyBuyers = None,
     limit: Limit = None,
 ) -> None:
     """Run a stored history again, exactly, and show it operation by operation."""
     from holdfast.commands import answer, run_replay
 
-    answer(lambda: run_replay(trace, crossings=crossings, only_buyers=only_buyers, limit=limit))
+    answer(
+        lambda: run_replay(
+            trace, crossings=crossings, sweeps=sweeps, only_buyers=only_buyers, limit=limit
+        )
+    )
 
 
 @app.command()
@@ -193,3 +259,12 @@ def list_(what: What, *, output: OutputFormat = Format.TEXT) -> None:
     from holdfast.commands import answer, run_list
 
     answer(lambda: run_list(what.value, as_json=output is Format.JSON))
+
+
+@app.command()
+def doctor(*, output: OutputFormat = Format.TEXT) -> None:
+    """Say what is installed for real servers, what it enables, and how to get the rest."""
+    from holdfast.commands import answer
+    from holdfast.doctor import run_doctor
+
+    answer(lambda: run_doctor(as_json=output is Format.JSON))

@@ -85,10 +85,10 @@ def run_compare(choices: CompareChoices) -> ExitStatus:
         )
     with reader_may_leave():
         if choices.as_json:
-            _print_json(compare_as_dict(result))
+            print_json(compare_as_dict(result))
         else:
             print_comparison(result, output())
-    return _compare_status(result, choices.required)
+    return compare_status(result, choices.required)
 
 
 def _experiment(choices: CompareChoices) -> Experiment:
@@ -105,7 +105,8 @@ def _experiment(choices: CompareChoices) -> Experiment:
     )
 
 
-def _compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus:
+def compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus:
+    """Say on standard error what is wrong with the runs; return the command's exit status."""
     for cell in result.cells:
         if cell.crashes:
             complain(_crash_message(cell.crashes[0].crash, cell.cell.slug, len(cell.crashes)))
@@ -136,7 +137,7 @@ def _crash_message(crash: str, where: str, times: int) -> str:
 
 
 def run_replay(
-    trace: Path, *, crossings: bool, only_buyers: str | None, limit: int | None
+    trace: Path, *, crossings: bool, sweeps: bool, only_buyers: str | None, limit: int | None
 ) -> ExitStatus:
     """Replay a stored history and show it; INCONCLUSIVE if it went another way."""
     if is_trace(trace):
@@ -147,7 +148,9 @@ def run_replay(
     found = replay(trace)
     _warn(trace, found.stored)
     with reader_may_leave():
-        print_replay(found, output(), actors=actors, limit=limit, crossings=crossings)
+        print_replay(
+            found, output(), actors=actors, limit=limit, crossings=crossings, sweeps=sweeps
+        )
     if found.difference:
         complain(f"{trace}: not reproduced: {found.difference}")
         return ExitStatus.INCONCLUSIVE
@@ -194,7 +197,7 @@ def _print_judged(judged: Sequence[JudgedFile], *, as_json: bool) -> None:
             }
             for path, history, verdicts in judged
         ]
-        _print_json({"holdfast": __version__, "command": "judge", "histories": histories})
+        print_json({"holdfast": __version__, "command": "judge", "histories": histories})
     else:
         console = output()
         for path, history, verdicts in judged:
@@ -208,7 +211,7 @@ def run_list(what: str, *, as_json: bool) -> ExitStatus:
     found = entries(Shelf(what))
     with reader_may_leave():
         if as_json:
-            _print_json({"holdfast": __version__, "command": "list", what: found})
+            print_json({"holdfast": __version__, "command": "list", what: found})
         else:
             _print_entries(found)
     return ExitStatus.DONE
@@ -225,5 +228,6 @@ def _print_entries(found: Sequence[dict[str, Any]]) -> None:
                 put(console, Text(row, style="dim"))
 
 
-def _print_json(document: dict[str, Any]) -> None:
+def print_json(document: dict[str, Any]) -> None:
+    """Print one document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -20,6 +20,7 @@ DOES = {
     "orders-durable": "loses orders",
     "expiry-honoured": "sells on expired holds",
     "sale-goes-on": "stops selling",
+    "linearizable": "gives answers that no order explains",
 }
 COUNTED = {
     "no-overbooking": ("overbooked_tickets", "tickets a run"),

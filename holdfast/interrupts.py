@@ -15,7 +15,8 @@ from types import FrameType
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _asked: list[int] = []
-_patient: list[bool] = []
+_patient: list[str] = []
+FINISHING = "holdfast: finishing the run that is under way; once more to stop at once\n"
 
 
 def listen() -> None:
@@ -36,9 +37,12 @@ def check() -> None:
 
 
 @contextmanager
-def patiently() -> Iterator[None]:
-    """Finish the body (one run) before the first request is heard; call `check` after it."""
-    _patient.append(True)
+def patiently(says: str = FINISHING) -> Iterator[None]:
+    """Finish the body (one run) before the first request is heard; call `check` after it.
+
+    `says` is what the user is told at once.
+    """
+    _patient.append(says)
     try:
         yield
     finally:
@@ -50,7 +54,7 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     if not _patient or len(_asked) > 1:
         raise KeyboardInterrupt
     # os.write, because a signal may strike while sys.stderr is being written
-    os.write(2, b"holdfast: finishing the run that is under way; once more to stop at once\n")
+    os.write(2, _patient[-1].encode())
 
 
 @contextmanager

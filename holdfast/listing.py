@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Any
 
-from chaos.plans import describe
+from chaos.needs import components, only_live
+from chaos.plans import describe, faults_of
 from holdfast.choices import plain
 from model.scenario_file import bundled
 from properties.judge import INVARIANTS
@@ -24,8 +25,9 @@ def entries(shelf: Shelf) -> list[dict[str, Any]]:
     """Return the entries of a shelf as JSON-ready values; each has a name and a summary."""
     if shelf is Shelf.STRATEGIES:
         return [_strategy(info) for info in STRATEGIES.values()]
+    if shelf is Shelf.FAULTS:
+        return [_fault(name, summary) for name, summary in describe()]
     pairs = {
-        Shelf.FAULTS: describe,
         Shelf.INVARIANTS: lambda: [(each.name, each.summary) for each in INVARIANTS.values()],
         Shelf.SCENARIOS: bundled,
     }
@@ -46,11 +48,24 @@ def _strategy(info: StrategyInfo) -> dict[str, Any]:
     }
 
 
+def _fault(name: str, summary: str) -> dict[str, Any]:
+    faults = faults_of(name)
+    return {
+        "name": name,
+        "summary": summary,
+        "simulated": not any(only_live(fault) for fault in faults),
+        "live_needs": sorted({str(each) for fault in faults for each in components(fault)}),
+    }
+
+
 def notes(entry: dict[str, Any]) -> list[str]:
     """Return the lines that stand below an entry's summary."""
     lines = []
     if entry.get("known_bad"):
         lines.append(f"known bad: {entry['known_bad']}")
+    if entry.get("simulated") is False:
+        needs = entry["live_needs"]
+        lines.append(f"only live{', with ' + ' and '.join(needs) if needs else ''}")
     options = [_option(name, each) for name, each in entry.get("options", {}).items()]
     if options:
         lines.append(f"options: {', '.join(options)}")

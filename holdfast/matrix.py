@@ -27,6 +27,7 @@ HEADINGS = {
     "orders-durable": ("order", "dur."),
     "expiry-honoured": ("exp.", "hon."),
     "sale-goes-on": ("goes", "on"),
+    "linearizable": ("linz.",),
 }
 MANY_RUNS = 100  # from here on k/n is too wide for its column, and a percentage says more
 LABEL = Column(heading=("fault,", "persistence"), right=False)
@@ -38,6 +39,11 @@ class Number:
 
     heading: tuple[str, ...]
     show: Callable[[CellResult], str]
+
+    @property
+    def name(self) -> str:
+        """The heading in one line."""
+        return " ".join(self.heading).replace("- ", "").strip()
 
 
 def verdict_lines(results: Sequence[CellResult], width: int) -> list[Text]:
@@ -73,9 +79,21 @@ def verdict_word(verdict: CellVerdict) -> Text:
 def number_lines(results: Sequence[CellResult], width: int) -> list[Text]:
     """Lay out the numbers with as many columns as fit into `width`."""
     sets = _column_sets()
-    grids = [_number_grid(results, numbers, width, nested=False) for numbers in sets]
-    grids.append(_number_grid(results, sets[-1], width, nested=True))
-    return _first_that_fits(grids, width).lines()
+    sets.append(sets[-1])  # at last with a heading of its own for the fault
+    grids = [
+        _number_grid(results, numbers, width, nested=index == len(sets) - 1)
+        for index, numbers in enumerate(sets)
+    ]
+    fitting = _first_that_fits(grids, width)
+    shown = sets[grids.index(fitting)]
+    return [*fitting.lines(), *_left_out([n.name for n in sets[0] if n not in shown], width)]
+
+
+def _left_out(names: Sequence[str], width: int) -> list[Text]:
+    if not names:
+        return []
+    text = f"too wide for {width} columns, in --format json: {', '.join(names)}"
+    return [Text(row, style="dim") for row in ["", *fold(text, width)]]
 
 
 def _first_that_fits(grids: Sequence[Grid], width: int) -> Grid:
@@ -124,7 +142,7 @@ def _nested(
         rows.append(Text("  no fault" if fault == "none" else f"  {fault}"))
         for result in group:
             mode = result.cell.persistence
-            rows.append([Text(f"    {mode.value if mode else 'no Redis'}"), *cells(result)])
+            rows.append([Text(f"   {mode.value if mode else 'no Redis'}"), *cells(result)])
     return rows
 
 
@@ -133,7 +151,7 @@ def _legend(
 ) -> list[Text]:
     verdicts = [result.verdicts[name] for result in results for name in shown]
     runs = max((verdict.runs for verdict in verdicts), default=0)
-    lines = [""]
+    lines = ["", f"cols   {', '.join(shown)}"] if shown else [""]
     if any(v.status is Status.HOLDS for v in verdicts):
         bound = f"{100 * zero_bound_95(runs):.1f} %" if runs else "100 %"
         lines.append(

@@ -108,9 +108,44 @@ Budget = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", parser=_seconds, help="Start no run after so long."),
 ]
+Stack = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Where the servers come from: embedded (child processes), compose (Docker), external "
+        "(yours, by URL).",
+    ),
+]
+RedisUrl = Annotated[
+    str | None, typer.Option("--redis-url", metavar="URL", help="External: redis://...")
+]
+DatabaseUrl = Annotated[
+    str | None, typer.Option("--database-url", metavar="URL", help="External: postgresql://...")
+]
+ToxiproxyUrl = Annotated[
+    str | None, typer.Option("--toxiproxy-url", metavar="URL", help="External: its API.")
+]
+AllowDestructive = Annotated[
+    bool,
+    typer.Option("--allow-destructive", help="External: faults may destroy data on your servers."),
+]
+Agree = Annotated[
+    bool,
+    typer.Option("--agree", help="Simulate the same, with what was measured, and compare."),
+]
+TimeFactor = Annotated[
+    float,
+    typer.Option(
+        "--time-factor",
+        metavar="F",
+        parser=_seconds,
+        help="How many of the scenario's seconds pass in one; small is better evidence.",
+    ),
+]
 Trace = Annotated[Path, typer.Argument(help="A stored history, as reports name it.")]
 Histories = Annotated[list[Path], typer.Argument(help="Stored histories.")]
 Crossings = Annotated[bool, typer.Option("--crossings", help="Show every boundary crossing too.")]
+Sweeps = Annotated[bool, typer.Option("--sweeps", help="Show sweeps that found nothing too.")]
 OnlyBuyers = Annotated[
     str | None, typer.Option(metavar="I,J", help="Show these buyers' operations only.")
 ]

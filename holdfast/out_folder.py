@@ -26,8 +26,9 @@ class OutFolder:
         WrongCommand: on entering, when the folder cannot be made or written to.
     """
 
-    def __init__(self, root: Path, experiment: Experiment) -> None:
+    def __init__(self, root: Path, experiment: Experiment, command: str = "compare") -> None:
         self.root = root
+        self._command = command
         self._experiment = experiment
         self._results: TextIO | None = None
 
@@ -45,7 +46,7 @@ class OutFolder:
             {
                 "holdfast": __version__,
                 "kind": "results",
-                "command": "compare",
+                "command": self._command,
                 "seed": experiment.seed,
                 "runs": experiment.runs,
                 "database": experiment.database,
@@ -89,7 +90,8 @@ class OutFolder:
 
     def history(self, cell: Cell, run: int) -> Path:
         """Return where the history of a violated run goes."""
-        return self.root / "histories" / f"{self._prefix()}--{cell.slug}--run-{run}.jsonl"
+        live = "live-" if self._command == "live" else ""
+        return self.root / "histories" / f"{live}{self._prefix()}--{cell.slug}--run-{run}.jsonl"
 
     @property
     def stories(self) -> Path:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from holdfast.errors import WrongCommand
 from model.history import History, Operation
 from model.history_file import read_history
 from model.run import simulate
@@ -42,10 +43,16 @@ def replay(path: Path) -> Replay:
     """Replay one stored history.
 
     Raises:
-        HistoryError: the file is no history. SpecError: it does not say how to run it again.
+        HistoryError: the file is no history. WrongCommand: it is one of a live run.
+        SpecError: it does not say how to run it again.
         UnknownStrategy, BadOption, UnknownFault, ...: it asks for what this version does not have.
     """
     stored = read_history(path)
+    if stored.meta.get("arm") == "live":
+        raise WrongCommand(
+            f"{path}: is the history of a live run, and those cannot be run again; `holdfast judge`"
+            " judges it"
+        )
     spec = spec_from_meta(stored.meta)
     result = simulate(spec, record_crossings=True)
     return Replay(

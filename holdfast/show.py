@@ -8,6 +8,7 @@ from rich.text import Text
 
 from holdfast.matrix import STYLES
 from holdfast.replay import Replay
+from holdfast.stories import idle
 from holdfast.terminal import put
 from holdfast.wording import answered, asked, at, fault_begins, fault_ends
 from model.history import FaultSpan, Operation
@@ -25,19 +26,26 @@ def print_replay(
     actors: frozenset[str] | None = None,
     limit: int | None = None,
     crossings: bool = False,
+    sweeps: bool = False,
 ) -> None:
     """Print the run that was just replayed.
 
     `actors`, when given, leaves everybody else's lines out; `limit` ends after so many lines;
-    `crossings` shows every crossing of the boundary too. The verdicts are always on all of the run.
+    `crossings` shows every crossing of the boundary too, `sweeps` also sweeps that found nothing.
+    The verdicts are always on all of the run.
     """
     for line in _heading(replay):
         put(console, line)
-    timed = _timed(replay, actors, crossings=crossings)
+    every = [o for o in replay.history.operations if actors is None or o.actor in actors]
+    told = every if sweeps or crossings else [o for o in every if not idle(o)]
+    timed = _timed(replay, told, actors, crossings=crossings)
     for line in timed[:limit]:
         put(console, line)
     if limit is not None and len(timed) > limit:
         put(console, Text(f"... {len(timed) - limit} more lines (--limit {limit})", "dim"))
+    if len(told) < len(every):
+        text = f"left out: {len(every) - len(told)} sweeps that found nothing (--sweeps shows them)"
+        put(console, Text(text, "dim"))
     put(console)
     for line in verdict_lines(replay.verdicts):
         put(console, line)
@@ -70,11 +78,15 @@ def describe(spec: RunSpec) -> str:
     return ", ".join(facts)
 
 
-def _timed(replay: Replay, actors: frozenset[str] | None, *, crossings: bool) -> list[Text]:
+def _timed(
+    replay: Replay,
+    operations: Iterable[Operation],
+    actors: frozenset[str] | None,
+    *,
+    crossings: bool,
+) -> list[Text]:
     """Put everything to be shown in the order of time."""
-    history = replay.history
-    lines = [*_faults(history.faults)]
-    lines += _operations(op for op in history.operations if actors is None or op.actor in actors)
+    lines = [*_faults(replay.history.faults), *_operations(operations)]
     if crossings:
         lines += _crossings(
             each for each in replay.crossings if actors is None or each.actor in actors

@@ -53,13 +53,19 @@ class StoryTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A failing run, told. `small` says whether a smaller world than the scenario's was found."""
+    """A failing run, told.
+
+    `small` says whether a smaller world than the scenario's (`from_buyers` and `from_capacity`) was
+    found.
+    """
 
     invariant: str
     cell: int
     seed: int
     buyers: int
     capacity: int
+    from_buyers: int
+    from_capacity: int
     small: bool
     lines: tuple[StoryLine, ...]
     left_out: int
@@ -98,6 +104,14 @@ def find_story(task: StoryTask) -> Story | str:
         return str(error)
     except Exception:  # noqa: BLE001 - as in `holdfast.judged`: a crash is told, not an end
         return traceback.format_exc()
+
+
+def tell_stored(task: StoryTask) -> Story | str:
+    """Tell the stored run itself, which cannot be run again; returns why, when there is none."""
+    whole = _stored_failure(task)
+    if whole is None or task.seen is None:
+        return "no history of it is stored"
+    return tell(task, whole, task.seen, small=False)
 
 
 def _find(task: StoryTask) -> Story | str:
@@ -140,8 +154,10 @@ def tell(task: StoryTask, failure: Failure, path: Path, *, small: bool) -> Story
         seed=spec.seed,
         buyers=buyers_of(spec.scenario) if only is None else len(only),
         capacity=spec.scenario.sale.capacity,
+        from_buyers=buyers_of(task.spec.scenario),
+        from_capacity=task.spec.scenario.sale.capacity,
         small=small,
-        lines=tuple(tell_lines(told, history.faults)),
+        lines=tuple(tell_lines(told, history.faults, at_once_s=_at_once_s(history))),
         left_out=len(operations) - len(told),
         conclusion=failure.violation.message,
         path=path,
@@ -163,7 +179,17 @@ def idle(operation: Operation) -> bool:
     return operation.kind == "sweep" and operation.outcome is Outcome.OK and not operation.returned
 
 
-def tell_lines(operations: Sequence[Operation], faults: Sequence[FaultSpan]) -> list[StoryLine]:
+def _at_once_s(history: History) -> float:
+    """A live history is in the scenario's seconds, in which machines seem slower."""
+    return ANSWERED_AT_ONCE_S * float(history.meta.get("time_factor", 1.0))
+
+
+def tell_lines(
+    operations: Sequence[Operation],
+    faults: Sequence[FaultSpan],
+    *,
+    at_once_s: float = ANSWERED_AT_ONCE_S,
+) -> list[StoryLine]:
     """Put operations and faults in the order of time; a long call has a beginning and an end."""
     lines = [StoryLine(at_s=span.started_s, actor="", text=fault_begins(span)) for span in faults]
     lines += [
@@ -173,7 +199,7 @@ def tell_lines(operations: Sequence[Operation], faults: Sequence[FaultSpan]) -> 
     ]
     for op in operations:
         end_s = op.invoked_s if op.completed_s is None else op.completed_s
-        if op.completed_s is None or end_s - op.invoked_s <= ANSWERED_AT_ONCE_S:
+        if op.completed_s is None or end_s - op.invoked_s <= at_once_s:
             lines.append(StoryLine(at_s=end_s, actor=op.actor, text=f"{asked(op)}: {answered(op)}"))
             continue
         lines.append(StoryLine(at_s=op.invoked_s, actor=op.actor, text=f"{asked(op)} ..."))

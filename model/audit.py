@@ -1,36 +1,31 @@
 """Reads the final state at rest: database rows, the provider's ledger, the strategy's view."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 
 from model.history import Audit, OrderRow, PaymentRow, StockRow
+from model.provider import LedgerEntry
+from reservation.api import Strategy
 from reservation.payment_book import original_key
 from reservation.seat_setnx import seat_of
 from reservation.tables import events, order_items, orders
 
 
-class Audited(Protocol):
-    """A deployment at rest: servers with `strategy` and `engine`, a provider with its `ledger`."""
-
-    @property
-    def servers(self) -> Sequence[Any]:
-        """The application servers; the first one is asked."""
-
-    @property
-    def provider(self) -> Any:
-        """The payment provider."""
-
-
-def read_audit(cloud: Audited, *, at_s: float, quiet_s: float) -> Audit:
-    """The audit of a cloud in which nothing is in flight.
+def read_audit(
+    engine: Engine,
+    strategy: Strategy,
+    ledger: Mapping[str, LedgerEntry],
+    *,
+    at_s: float,
+    quiet_s: float,
+) -> Audit:
+    """The audit of a deployment in which nothing is in flight.
 
     It is read around the strategies for what they are judged on, and through
     `Strategy.availability` for what they believe to be sellable.
     """
-    strategy = cloud.servers[0].strategy
-    with cloud.servers[0].engine.connect() as connection:
+    with engine.connect() as connection:
         order_rows = _orders(connection)
         stock = connection.execute(select(events)).all()
     sold: dict[int, int] = {}
@@ -52,7 +47,7 @@ def read_audit(cloud: Audited, *, at_s: float, quiet_s: float) -> Audit:
             for row in stock
         ),
         orders=order_rows,
-        payments=_payments(cloud),
+        payments=_payments(ledger),
     )
 
 
@@ -77,7 +72,7 @@ def _orders(connection: Connection) -> tuple[OrderRow, ...]:
     )
 
 
-def _payments(cloud: Audited) -> tuple[PaymentRow, ...]:
+def _payments(ledger: Mapping[str, LedgerEntry]) -> tuple[PaymentRow, ...]:
     return tuple(
         PaymentRow(
             key=key,
@@ -85,5 +80,5 @@ def _payments(cloud: Audited) -> tuple[PaymentRow, ...]:
             captured_s=entry.captured_s,
             refunded_s=entry.refunded_s,
         )
-        for key, entry in sorted(cloud.provider.ledger.items())
+        for key, entry in sorted(ledger.items())
     )

@@ -12,11 +12,11 @@ from typing import Any
 
 import simpy
 
+from model.deployment import Deployment, Host
 from model.history import History, Operation, Outcome
-from model.kernel import EPOCH_S, Kernel, Request, ServerDied
+from model.kernel import EPOCH_S, ServerDied
 from model.link import Pace
 from model.scenario import Buyers, Scenario
-from model.servers import Cloud, Server
 from model.streams import stream
 from reservation.api import AdmissionKind, CheckoutRequest, Hold, HoldRequest, Strategy
 from reservation.errors import NotApplied, Refused, UnknownOutcome
@@ -59,9 +59,9 @@ class Intentions:
 class Counter:
     """Where calls meet the history: runs one operation and writes down how it ended."""
 
-    def __init__(self, cloud: Cloud, history: History) -> None:
+    def __init__(self, cloud: Deployment, history: History) -> None:
         self.cloud = cloud
-        self.kernel: Kernel = cloud.kernel
+        self.env = cloud.env
         self.history = history
 
     def perform(
@@ -69,7 +69,7 @@ class Counter:
         operation: Operation,
         kind: str,
         pace: Pace,
-        server: Server | None,
+        server: Host | None,
         call: Callable[[Strategy], Any],
     ) -> Generator[simpy.Event, Any, Any]:
         """Run `call` on `server`, filling `operation`; returns the answer, or None.
@@ -82,9 +82,7 @@ class Counter:
 
         answer = None
         try:
-            answer = yield from self.cloud.serve(
-                Request(self.kernel, operation.actor, kind, operation.kind, server, pace), call
-            )
+            answer = yield from self.cloud.attend(operation, kind, pace, server, call)
             operation.outcome = Outcome.OK
         except Refused as refusal:
             operation.outcome = Outcome.REFUSED
@@ -98,10 +96,8 @@ class Counter:
         except ServerDied:
             operation.outcome = Outcome.UNKNOWN
             operation.reason = "the application server died"
-        operation.completed_s = self.kernel.env.now
-        self.kernel.trace.note(
-            operation.completed_s, operation.actor, "", "", operation.kind, operation.outcome
-        )
+        operation.completed_s = self.env.now
+        self.cloud.note_end(operation)
         return answer
 
 
@@ -111,7 +107,7 @@ class Crowd:
     def __init__(self, counter: Counter, scenario: Scenario, seed: int) -> None:
         self.counter = counter
         self.cloud = counter.cloud
-        self.env = counter.kernel.env
+        self.env = counter.env
         self.settings = scenario.buyers
         self.scenario = scenario
         self.seed = seed
@@ -119,9 +115,10 @@ class Crowd:
 
     def buyer(self, number: int, *, waited: bool) -> Generator[simpy.Event, Any, None]:
         """One buyer's visit; `waited` at the door means that the choice is made already."""
-        draw = stream(self.seed, "buyer", number)
         quantities = self.scenario.trace_quantities
-        wish = Intentions.of(self.settings, draw, quantities[number] if quantities else None)
+        quantity = quantities[number] if quantities else None
+        # No generator outlives this line: 2.5 KB each for as long as a buyer stays.
+        wish = Intentions.of(self.settings, stream(self.seed, "buyer", number), quantity)
         travel = Pace(self.seed, "travel", number)
         if not waited:
             yield self.env.timeout(wish.think_s)
@@ -206,7 +203,7 @@ class Crowd:
             server = self.cloud.server_for(number + again)  # a retry may meet another server
             answer = yield from self.counter.perform(operation, "buyer", travel, server, call)
             if operation.key:
-                entry = self.cloud.provider.ledger.get(operation.key)
+                entry = self.cloud.ledger.get(operation.key)
                 operation.captured_s = None if entry is None else entry.captured_s
             if operation.outcome in {Outcome.OK, Outcome.REFUSED}:
                 break

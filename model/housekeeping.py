@@ -6,10 +6,9 @@ from typing import Any
 import simpy
 
 from model.buyers import Counter
+from model.deployment import FaultsInForce, Host
 from model.history import Operation, Outcome
-from model.injector import Injector
 from model.link import Pace
-from model.servers import Server
 
 TASK_RETRY_S = 5.0
 TASK_RETRIES = 100
@@ -18,10 +17,10 @@ TASK_RETRIES = 100
 class Housekeeping:
     """Sweepers and the worker of the task queue, as the shop's own cron and workers would run."""
 
-    def __init__(self, counter: Counter, injector: Injector) -> None:
+    def __init__(self, counter: Counter, injector: FaultsInForce) -> None:
         self.counter = counter
         self.cloud = counter.cloud
-        self.env = counter.kernel.env
+        self.env = counter.env
         self.injector = injector
         self._tasks = 0
         self.cloud.tasks.on_due = self._due
@@ -31,7 +30,7 @@ class Housekeeping:
         for server in self.cloud.servers:
             self.env.process(self._sweeper(server))
 
-    def _sweeper(self, server: Server) -> Generator[simpy.Event, Any, None]:
+    def _sweeper(self, server: Host) -> Generator[simpy.Event, Any, None]:
         period_s = self.cloud.spec.scenario.sweeper.period_s
         actor = f"sweeper-{server.name}"
         travel = Pace(self.cloud.spec.seed, "travel", actor)

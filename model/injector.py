@@ -16,6 +16,7 @@ from chaos.faults import (
     AtCrossing,
     ClockStep,
     DatabaseRestart,
+    Death,
     Fault,
     FaultPlan,
     Leg,
@@ -23,13 +24,17 @@ from chaos.faults import (
     Partition,
     PaymentTimeouts,
     PlannedFault,
+    ProxyDown,
     RedisDeath,
     Slow,
     SlowFsync,
+    StorePause,
     SweeperStopped,
     Target,
+    Toxic,
     UnsupportedFault,
 )
+from chaos.needs import only_live
 from model.history import FaultSpan, History
 from model.kernel import Request, ServerDied
 from model.link import Link
@@ -99,6 +104,11 @@ class Injector:
 
     def _refuse_impossible(self, planned: PlannedFault) -> None:
         fault = planned.fault
+        lacking = only_live(fault)
+        if lacking is not None:
+            raise UnsupportedFault(
+                f"{self.plan.name}: {fault_name(fault)}: {lacking}; use `holdfast live`"
+            )
         if isinstance(fault, Partition | Slow | LostReplies) and fault.target is Target.PAYMENT:
             raise UnsupportedFault(
                 f"{fault}: the payment provider knows `payment-timeout` only in the simulated arm"
@@ -160,7 +170,7 @@ class Injector:
         self.cloud.kernel.trace.note(self.env.now, "fault", span.fault, "", "", "healed")
 
     def _break(self, fault: Fault, span: FaultSpan, server: Server) -> Steps:
-        """Break it, wait, and heal it."""
+        """Break it, wait, and heal it; what is only live was refused before the run."""
         match fault:
             case RedisDeath():
                 yield from self._redis_death(fault, span)
@@ -290,8 +300,12 @@ def fault_name(fault: Fault) -> str:
     match fault:
         case RedisDeath():
             return f"redis {fault.death}"
-        case Partition() | Slow() | LostReplies():
+        case DatabaseRestart(death=Death.SIGKILL):
+            return "database sigkill"
+        case Partition() | Slow() | LostReplies() | StorePause() | ProxyDown():
             return f"{fault.target} {_WORDS[type(fault)]}"
+        case Toxic():
+            return f"{fault.target} {fault.direction} {fault.kind}"
         case _:
             return _WORDS[type(fault)]
 
@@ -300,6 +314,8 @@ _WORDS: dict[type, str] = {
     Partition: "partition",
     Slow: "slow",
     LostReplies: "lost replies",
+    StorePause: "pause",
+    ProxyDown: "proxy down",
     SlowFsync: "slow fsync",
     DatabaseRestart: "database restart",
     AppKill: "app kill",

@@ -182,9 +182,17 @@ class Request:
                 return
             value, error = event._value, None  # noqa: SLF001 - it had fired already
 
+    def result(self) -> tuple[Any, BaseException | None]:
+        """Hand over what the call returned or raised, once; the request forgets it."""
+        assert self.ended is not None
+        ended, self.ended = self.ended, (None, None)
+        return ended
+
     def _end(self) -> None:
         self.kernel.idle.append(self._body)
-        self.ended = (self._job.result, self._job.error)
+        job = self._job
+        self.ended = (job.result, job.error)
+        job.result = job.error = None
         if self._done is not None:
             self._done.succeed()
 
@@ -205,7 +213,7 @@ class Trace:
     def note(
         self, at_s: float, actor: str, target: str, leg: str, label: str, outcome: str
     ) -> None:
-        """Add one leg of one crossing."""
+        """Add one leg of one crossing; every text a plain `str`, which is what gets hashed."""
         self._pending.append((at_s, actor, target, leg, label, outcome))
         if len(self._pending) >= self._BATCH:
             self._flush()
@@ -214,16 +222,12 @@ class Trace:
         """Hash what is pending; marshal is the cheapest exact form (version 2: no object refs)."""
         if not self._pending:
             return  # asking for the digest twice must not change it
-        plain = [
-            (at_s, actor, str(target), str(leg), label, str(outcome))
-            for at_s, actor, target, leg, label, outcome in self._pending
-        ]
-        self._hash.update(marshal.dumps(plain, 2))
-        self.count += len(plain)
+        self._hash.update(marshal.dumps(self._pending, 2))
+        self.count += len(self._pending)
         if self.kept is not None:
             self.kept += [
                 Crossing(at_s=a, actor=b, target=c, leg=d, label=e, outcome=f)
-                for a, b, c, d, e, f in plain
+                for a, b, c, d, e, f in self._pending
             ]
         self._pending.clear()
 

@@ -30,10 +30,10 @@ class Pace:
     def __init__(self, seed: int, *names: str | int) -> None:
         self._state = seed_of(seed, *names)
 
-    def cell(self) -> int:
-        """The next draw: one of `_CELLS` equally likely cells."""
-        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & _MASK
-        return self._state >> 52
+    def one_of(self, cells: tuple[float, ...]) -> float:
+        """The next draw: one of `_CELLS` equally likely values."""
+        state = self._state = (self._state * 6364136223846793005 + 1442695040888963407) & _MASK
+        return cells[state >> 52]
 
 
 class TravelTime:
@@ -84,11 +84,11 @@ class Link:
     def __init__(self, kernel: Kernel, target: Target, timeout_s: float) -> None:
         self.kernel = kernel
         self.target = target
+        self.name = str(target)
         self.timeout_s = timeout_s
         self.cut = False
         self.extra_s = 0.0
         self.loss = 0.0
-        self.crossings = 0
         self.lost = 0  # replies, by `loss`
 
     def request(self, label: str, travel: TravelTime) -> float:
@@ -104,14 +104,13 @@ class Link:
             return 0.0
         if request.dying:
             raise ServerDied
-        self.crossings += 1
         if kernel.ambush is not None:
             kernel.ambush(request, self.target, Leg.REQUEST, label)
-        leg_s: float = travel.legs_s[request.pace.cell()] + self.extra_s
+        leg_s: float = request.pace.one_of(travel.legs_s) + self.extra_s
         kernel.sleep(leg_s)
         if self.cut:
             kernel.sleep(max(0.0, self.timeout_s - leg_s))
-            kernel.trace.note(kernel.now, request.actor, self.target, Leg.REQUEST, label, "cut")
+            kernel.trace.note(kernel.now, request.actor, self.name, "request", label, "cut")
             raise LinkCut(label)
         return leg_s
 
@@ -128,7 +127,7 @@ class Link:
         request = kernel.current
         if request is None:
             return
-        kernel.trace.note(kernel.env.now, request.actor, self.target, Leg.REPLY, label, "")
+        kernel.trace.note(kernel.env._now, request.actor, self.name, "reply", label, "")  # noqa: SLF001
         if kernel.ambush is not None:
             kernel.ambush(request, self.target, Leg.REPLY, label)
         if waited_s + after_s + 2.0 * leg_s > self.timeout_s:
@@ -144,5 +143,5 @@ class Link:
 
     def _lose(self, actor: str, label: str, how: type[ReplyLost]) -> None:
         kernel = self.kernel
-        kernel.trace.note(kernel.now, actor, self.target, Leg.REPLY, label, "lost")
+        kernel.trace.note(kernel.now, actor, self.name, "reply", label, "lost")
         raise how(label)

@@ -7,7 +7,7 @@ Times and the share of declined payments are the scenario's (numbers: 3-D Secure
 from dataclasses import dataclass
 from typing import Any
 
-from chaos.faults import Leg, Target
+from chaos.faults import Target
 from model.kernel import Kernel
 from model.link import Link, LinkCut, ReplyLost, TravelTime
 from model.scenario import Payment
@@ -25,6 +25,17 @@ class LedgerEntry:
     status: PaymentStatus
     captured_s: float | None = None
     refunded_s: float | None = None
+
+
+def payment_fate(settings: Payment, seed: int, key: str) -> tuple[float, bool]:
+    """How long a payment takes and whether it is declined: one draw per key, in both arms."""
+    draw = stream(seed, "payment", key)
+    challenged = draw.random() < settings.challenged
+    challenge_s = draw.expovariate(1.0 / settings.challenge_mean_s)
+    failed = draw.random() < settings.challenge_fail
+    if challenged:
+        return challenge_s, failed
+    return settings.plain_s, False
 
 
 class SimulatedProvider:
@@ -54,7 +65,7 @@ class SimulatedProvider:
         """Begin the payment, unless it is under way; it goes on whatever becomes of the caller."""
         if key in self._under_way:
             return
-        duration_s, declined = self._fate(key)
+        duration_s, declined = payment_fate(self.settings, self.seed, key)
 
         def book(_event: Any = None) -> None:
             entry = self.ledger[key] = LedgerEntry(amount_cents, PaymentStatus.DECLINED)
@@ -87,16 +98,6 @@ class SimulatedProvider:
         self._reply("lookup", leg_s)
         return PaymentStatus.UNKNOWN if entry is None else entry.status
 
-    def _fate(self, key: str) -> tuple[float, bool]:
-        """How long this payment takes and whether it is declined: one draw per key."""
-        draw = stream(self.seed, "payment", key)
-        challenged = draw.random() < self.settings.challenged
-        challenge_s = draw.expovariate(1.0 / self.settings.challenge_mean_s)
-        failed = draw.random() < self.settings.challenge_fail
-        if challenged:
-            return challenge_s, failed
-        return self.settings.plain_s, False
-
     def _request(self, label: str) -> float:
         try:
             return self.link.request(label, _TRAVEL)
@@ -110,5 +111,5 @@ class SimulatedProvider:
             kernel = self.kernel
             kernel.sleep(self.settings.timeout_s)
             actor = kernel.current.actor if kernel.current is not None else ""
-            kernel.trace.note(kernel.now, actor, Target.PAYMENT, Leg.REPLY, label, "timeout")
+            kernel.trace.note(kernel.now, actor, self.link.name, "reply", label, "timeout")
             raise PaymentTimeout("the payment provider's answer did not arrive") from error

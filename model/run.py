@@ -1,15 +1,14 @@
 """One run from its spec: build the cloud, open the sale, let everybody finish, audit."""
 
-from collections.abc import Generator
 from typing import Any
 
-import simpy
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert
 
-from model.arrivals import arrival_times, waits_at_the_door
+from chaos.faults import FaultPlan
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
-from model.history import FaultSpan, History, Outcome
+from model.collector import rare_collections
+from model.history import FaultSpan, History
 from model.housekeeping import Housekeeping
 from model.injector import Injector
 from model.kernel import Kernel
@@ -18,7 +17,8 @@ from model.scenario_plans import resolve_plan
 from model.servers import Cloud
 from model.spec import RunResult, RunSpec
 from model.spec_codec import spec_to_meta
-from reservation.api import AdmissionKind
+from model.visits import Visits, settled_at_s
+from reservation.api import AdmissionKind, StrategyInfo
 from reservation.catalogue import find, resolve_options
 from reservation.tables import events, metadata, seats
 
@@ -35,14 +35,38 @@ def sweep_bound_s(scenario: Scenario) -> float:
     return 2.0 * scenario.sweeper.period_s + scenario.sweeper.grace_s + SLACK_S
 
 
-def simulate(spec: RunSpec, *, record_crossings: bool = False) -> RunResult:
+def simulate(
+    spec: RunSpec, *, record_crossings: bool = False, plan: FaultPlan | None = None
+) -> RunResult:
     """Run one sale in virtual time and return its history, trace hash and counts.
 
-    Equal specs give equal results, in any process.
+    Equal specs give equal results, in any process. A `plan` takes the place of the one that the
+    spec names (the same faults with measured lengths); such a history cannot be replayed.
 
     Raises:
         UnknownStrategy, BadOption, UnknownFault, ScenarioError, UnsupportedFault, WrongAdmission:
             the spec asks for what is not there.
+    """
+    info, options = chosen_strategy(spec)
+    plan = plan or resolve_plan(spec.fault, spec.scenario)
+    kernel = Kernel(keep_crossings=record_crossings)
+    history = new_history(spec)
+    cloud = Cloud(kernel, spec, info, options)
+    try:
+        with rare_collections():
+            sale = Sale(cloud, history, Injector(cloud, history, plan))
+            sale.open()
+            sale.play()
+            return sale.close()
+    finally:
+        cloud.close()
+
+
+def chosen_strategy(spec: RunSpec) -> tuple[StrategyInfo, dict[str, Any]]:
+    """Return the strategy of a run and all its options (durations in the scenario's seconds).
+
+    Raises:
+        UnknownStrategy, BadOption, WrongAdmission: the spec asks for what is not there.
     """
     info = find(spec.strategy)
     scenario = spec.scenario
@@ -51,21 +75,47 @@ def simulate(spec: RunSpec, *, record_crossings: bool = False) -> RunResult:
             f"{spec.strategy} does not sell kind = {scenario.sale.kind.value!r} (scenario"
             f" {scenario.name}); it sells {', '.join(sorted(k.value for k in info.admits))}"
         )
-    options = resolve_options(info, _given_options(spec))
-    plan = resolve_plan(spec.fault, scenario)
-    kernel = Kernel(keep_crossings=record_crossings)
-    history = History(
+    return info, resolve_options(info, _given_options(spec))
+
+
+def new_history(spec: RunSpec) -> History:
+    """Return the empty history of a run, with the bounds it will be judged by."""
+    scenario = spec.scenario
+    return History(
         meta=spec_to_meta(spec),
         capacity={EVENT_ID: scenario.sale.capacity},
         ttl_s=scenario.hold.ttl_s,
         sweep_bound_s=sweep_bound_s(scenario),
     )
-    cloud = Cloud(kernel, spec, info, options)
+
+
+def insert_stock(connection: Connection, scenario: Scenario) -> None:
+    """Put the one event, and its seats, into empty tables."""
+    sale = scenario.sale
+    event = {
+        "id": EVENT_ID,
+        "capacity": sale.capacity,
+        "remaining_ticket": sale.capacity,
+        "price_cents": sale.price_cents,
+    }
+    connection.execute(insert(events), [event])
+    if sale.kind is AdmissionKind.SEATS:
+        names = seat_names(sale.capacity, sale.row_length)
+        rows = [{"event_id": EVENT_ID, "seat_no": n, "status": "available"} for n in names]
+        connection.execute(insert(seats), rows)
+
+
+def check_simulated(spec: RunSpec) -> None:
+    """Refuse a run that the simulated arm cannot do, without running it.
+
+    Raises:
+        As `simulate`.
+    """
+    info, options = chosen_strategy(spec)
+    plan = resolve_plan(spec.fault, spec.scenario)
+    cloud = Cloud(Kernel(), spec, info, options)
     try:
-        sale = Sale(cloud, history, Injector(cloud, history, plan))
-        sale.open()
-        sale.play()
-        return sale.close()
+        Injector(cloud, new_history(spec), plan)
     finally:
         cloud.close()
 
@@ -95,46 +145,26 @@ class Sale:
         self.injector = injector
         self.counter = Counter(cloud, history)
         self.housekeeping = Housekeeping(self.counter, injector)
-        scenario = cloud.spec.scenario
-        self.crowd = Crowd(self.counter, scenario, cloud.spec.seed)
-        self._inside = 0
-        self._everybody_left = self.env.event()
+        crowd = Crowd(self.counter, cloud.spec.scenario, cloud.spec.seed)
+        self.visits = Visits(self.env, cloud.spec, crowd)
 
     def open(self) -> None:
         """Tables, stock, caches, sweepers, traps."""
         cloud = self.cloud
-        sale = cloud.spec.scenario.sale
         engine = cloud.servers[0].engine
         metadata.create_all(engine)
-        event = {
-            "id": EVENT_ID,
-            "capacity": sale.capacity,
-            "remaining_ticket": sale.capacity,
-            "price_cents": sale.price_cents,
-        }
         with engine.begin() as connection:
-            connection.execute(insert(events), [event])
-            if sale.kind is AdmissionKind.SEATS:
-                names = seat_names(sale.capacity, sale.row_length)
-                rows = [{"event_id": EVENT_ID, "seat_no": n, "status": "available"} for n in names]
-                connection.execute(insert(seats), rows)
+            insert_stock(connection, cloud.spec.scenario)
         cloud.servers[0].strategy.open_sale(EVENT_ID)
         self.housekeeping.start()
         self.injector.arm()
 
     def play(self) -> None:
         """Until everybody has left, and then until every hold has ended and been swept."""
-        self.env.process(self._doors())
-        self.env.run(until=self._everybody_left)
-        ends = [o.expires_s for o in self.history.operations if o.expires_s is not None]
-        ends += [  # a hold that may have been made, for all its caller knows
-            o.completed_s + self.history.ttl_s
-            for o in self.history.operations
-            if o.kind == "hold" and o.outcome is Outcome.UNKNOWN and o.completed_s is not None
-        ]
+        self.env.process(self.visits.doors())
+        self.env.run(until=self.visits.everybody_left)
         self._left_s = self.env.now
-        settled_s = self.env.now + self._doubtful_s()
-        self.env.run(until=max([settled_s, *ends]) + self.history.sweep_bound_s + 1.0)
+        self.env.run(until=settled_at_s(self.history, self._left_s, self._doubtful_s()))
         while self.injector.unhealed:
             self.env.run(until=self.env.now + 10.0)
 
@@ -146,7 +176,11 @@ class Sale:
         """Audit and measure."""
         kernel = self.cloud.kernel
         self.history.audit = read_audit(
-            self.cloud, at_s=self.env.now, quiet_s=self.env.now - self._left_s
+            self.cloud.servers[0].engine,
+            self.cloud.servers[0].strategy,
+            self.cloud.ledger,
+            at_s=self.env.now,
+            quiet_s=self.env.now - self._left_s,
         )
         self.history.faults.sort(key=_started)
         self.history.meta["trace_hash"] = kernel.trace.digest()
@@ -158,40 +192,15 @@ class Sale:
         )
 
     def _metrics(self) -> dict[str, float]:
-        cloud, buyers = self.cloud, max(1, self._buyers)
+        cloud, buyers = self.cloud, max(1, self.visits.buyers)
         redis_calls = 0 if cloud.redis is None else cloud.redis.calls
         return {
-            "buyers": float(self._buyers),
+            "buyers": float(self.visits.buyers),
             "crossings": float(cloud.kernel.trace.count),
             "db_statements_per_buyer": cloud.database.statements / buyers,
             "redis_commands_per_buyer": redis_calls / buyers,
             "db_lock_wait_ms_per_buyer": 1000.0 * cloud.database.lock_wait_s / buyers,
         }
-
-    def _doors(self) -> Generator[simpy.Event, Any, None]:
-        """Let buyers in at their times; nobody is in memory before they come."""
-        spec = self.cloud.spec
-        times = arrival_times(spec.scenario, spec.seed)
-        only = spec.only_buyers
-        order = sorted((at_s, i) for i, at_s in enumerate(times) if only is None or i in only)
-        self._buyers = len(order)
-        self._inside = 1
-        for at_s, number in order:
-            if at_s > self.env.now:
-                yield self.env.timeout(at_s - self.env.now)
-            self._inside += 1
-            waited = waits_at_the_door(spec.scenario, at_s)
-            self.env.process(self._visit(number, waited=waited))
-        self._leave()
-
-    def _visit(self, number: int, *, waited: bool) -> Generator[simpy.Event, Any, None]:
-        yield from self.crowd.buyer(number, waited=waited)
-        self._leave()
-
-    def _leave(self) -> None:
-        self._inside -= 1
-        if not self._inside:
-            self._everybody_left.succeed()
 
 
 def _started(span: FaultSpan) -> float:

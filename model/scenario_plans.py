@@ -15,13 +15,16 @@ from chaos.faults import (
     Placement,
     PlannedFault,
     Target,
+    Toxic,
 )
 from chaos.plans import PLAN_NAMES, Busy, EmptyFault, UnknownFault, check_fault, merge, plan
+from chaos.toxics import ATTRIBUTES, Direction
 from model.arrivals import time_of_share
 from model.scenario import FaultEntry, Plan, Scenario
 from model.scenario_problems import Path, Problem, ScenarioError, explain, nearest
 
 OPERATIONS = ("hold", "release", "checkout", "sweep", "task")
+_OF_A_TOXIC = ("kind", "attributes")  # its attributes are settings by their own names
 SEPARATORS = "+,"  # of plans and of lists of plans, on the command line
 
 
@@ -129,14 +132,22 @@ def _planned(entry: FaultEntry, path: Path, busy: Busy) -> tuple[PlannedFault, .
 def _with_settings(fault: Fault, entry: FaultEntry, path: Path) -> Fault:
     """Override fields of a fault, each checked against the field's type."""
     hints = get_type_hints(type(fault))
+    toxic = ATTRIBUTES[fault.kind] if isinstance(fault, Toxic) else ()
+    own = [field.name for field in fields(fault) if not (toxic and field.name in _OF_A_TOXIC)]
+    allowed = [*own, *(name for name in toxic)]
     values: dict[str, Any] = {}
+    attributes: dict[str, float] = {}
     for key, value in entry.settings.items():
         place = (*path, "settings", key)
-        if key not in hints:
-            allowed = [field.name for field in fields(fault)]
+        if key not in allowed:
             says = f"{entry.fault} has no such setting; {nearest(key, allowed)}"
             raise _Wrong(place, f"{says}allowed: {', '.join(allowed)}", value)
-        values[key] = _setting(place, hints[key], value)
+        if key in toxic:
+            attributes[key] = _setting(place, float, value)
+        else:
+            values[key] = _setting(place, hints[key], value)
+    if isinstance(fault, Toxic):
+        values["attributes"] = tuple({**dict(fault.attributes), **attributes}.items())
     changed = replace(fault, **values)
     try:
         check_fault(changed)
@@ -146,7 +157,7 @@ def _with_settings(fault: Fault, entry: FaultEntry, path: Path) -> Fault:
 
 
 def _setting(place: Path, hint: Any, value: float | str) -> Any:
-    for kind in (Target, Death):
+    for kind in (Target, Death, Direction):
         if hint in (kind, kind | None):
             return _one_of(place, value, kind)
     if isinstance(value, str):
@@ -154,7 +165,7 @@ def _setting(place: Path, hint: Any, value: float | str) -> Any:
     return float(value)
 
 
-def _one_of(place: Path, value: object, kind: type[Target | Death | Leg]) -> Any:
+def _one_of(place: Path, value: object, kind: type[Target | Death | Leg | Direction]) -> Any:
     names = [str(each) for each in kind]
     if value not in names:
         raise _Wrong(place, f"must be one of {', '.join(names)}", value)

@@ -3,7 +3,7 @@
 `Cloud` is the deployment of one run: the stores, the provider, the servers, and who is in flight.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from random import Random
 from typing import Any
 
@@ -11,9 +11,10 @@ import simpy
 
 from chaos.faults import Target
 from chaos.persistence import Persistence
+from model.history import Operation
 from model.kernel import EPOCH_S, Kernel, Places, Request
-from model.link import Link, TravelTime
-from model.provider import SimulatedProvider
+from model.link import Link, Pace, TravelTime
+from model.provider import LedgerEntry, SimulatedProvider
 from model.redis.client import make_client
 from model.redis.server import SimulatedRedis
 from model.spec import RunSpec
@@ -145,6 +146,7 @@ class Cloud:
         scenario = spec.scenario
         latency, servers = scenario.latency, scenario.servers
         self.kernel = kernel
+        self.env = kernel.env
         self.spec = spec
         self.info = info
         self.options = options
@@ -191,6 +193,30 @@ class Cloud:
                 return server
         return None
 
+    @property
+    def ledger(self) -> Mapping[str, LedgerEntry]:
+        """See `model.deployment.Deployment`."""
+        return self.provider.ledger
+
+    def attend(
+        self,
+        operation: Operation,
+        kind: str,
+        pace: Pace,
+        server: Any,
+        call: Callable[[Strategy], Any],
+    ) -> Generator[simpy.Event, Any, Any]:
+        """See `model.deployment.Deployment`."""
+        return self.serve(
+            Request(self.kernel, operation.actor, kind, operation.kind, server, pace), call
+        )
+
+    def note_end(self, operation: Operation) -> None:
+        """Write the end of an operation into the trace."""
+        self.kernel.trace.note(
+            self.env.now, operation.actor, "", "", operation.kind, operation.outcome.value
+        )
+
     def serve(
         self, request: Request, call: Callable[[Strategy], Any]
     ) -> Generator[simpy.Event, Any, Any]:
@@ -212,12 +238,14 @@ class Cloud:
         request.start(call, server.strategy)
         if request.ended is None:
             yield request.done
-        assert request.ended is not None
-        result, error = request.ended
+        result, error = request.result()
         server.requests.pop(request, None)
         workers.free()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                error = None  # an error whose frames hold it is garbage only a collector finds
         return result
 
     def close(self) -> None:

@@ -14,7 +14,9 @@ def _encode(part: str | int) -> str:
     """Spell one part of a path; `|` separates parts and is escaped within them."""
     if isinstance(part, int):
         return str(part)
-    return part.replace("\\", "\\\\").replace("|", "\\|")
+    if "|" in part or "\\" in part:
+        return part.replace("\\", "\\\\").replace("|", "\\|")
+    return part
 
 
 def _number(seed: int, names: tuple[str | int, ...], size: int) -> int:

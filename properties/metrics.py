@@ -31,9 +31,11 @@ def measure(
     holds = [op for op in evidence.operations if op.kind == "hold"]
     metrics["refused_holds"] = sum(op.outcome is Outcome.REFUSED for op in holds)
     metrics["unknown_outcomes"] = sum(op.outcome is Outcome.UNKNOWN for op in evidence.operations)
-    metrics.update(_latency("hold", holds))
+    # A live history is in the scenario's seconds; a latency is the machines', in wall time.
+    factor = float(history.meta.get("time_factor", 1.0))
+    metrics.update(_latency("hold", holds, factor))
     checkouts = [op for op in evidence.operations if op.kind == "checkout"]
-    metrics.update(_latency("checkout", checkouts))
+    metrics.update(_latency("checkout", checkouts, factor))
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -74,10 +76,10 @@ def _stock(evidence: Evidence) -> dict[str, float]:
     return metrics
 
 
-def _latency(kind: str, operations: list[Operation]) -> dict[str, float]:
+def _latency(kind: str, operations: list[Operation], factor: float) -> dict[str, float]:
     """Time the answered calls, refusals included; a call without an answer has no latency."""
     taken_ms = sorted(
-        (op.completed_s - op.invoked_s) * 1000.0
+        (op.completed_s - op.invoked_s) * 1000.0 / factor
         for op in operations
         if op.completed_s is not None and answered(op)
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from math import inf
 from string import ascii_uppercase
 
 from chaos.faults import Death
@@ -67,8 +68,6 @@ class World:
         for number in range(self.left.pop("sweep", 0) if visits is None else 0):
             self.cue(f"S{number + 1}", "sweeper", sweeper(self))
         self._enter()
-
-    # -- what the actors ask of it (see `programs.Stage`)
 
     def renew_server(self, actor: Actor) -> None:
         """Give the actor a fresh server."""
@@ -358,8 +357,6 @@ class World:
             None if self.lock_owner is None else self.lock_owner.actor,
         )
 
-    # -- the end
-
     def settle(self) -> History:
         """Let every hold end and be swept, undisturbed; audit. The history is then whole."""
         env, ends = self.kernel.env, [0.0]
@@ -377,20 +374,22 @@ class World:
                 strategy.sweep()
             self.pass_time(env.now + SWEEP_BOUND_S / SWEEPS)
         self._run_tasks()
-        self.history.audit = read_audit(self.shop, at_s=env.now, quiet_s=env.now - left_s)
+        office = self.shop.back_office
+        self.history.audit = read_audit(
+            office.engine,
+            office.strategy,
+            self.shop.provider.ledger,
+            at_s=env.now,
+            quiet_s=env.now - left_s,
+        )
         return self.history
 
     def _run_tasks(self) -> None:
         """The queue's worker, after everybody has left."""
         self._cues.clear()
-        for _, name, argument in self._due():
+        for _, name, argument in self.shop.tasks.due(inf):
             with contextlib.suppress(NotApplied, UnknownOutcome):
                 self.shop.back_office.strategy.run_task(name, argument)
-
-    def _due(self) -> list[tuple[float, str, str]]:
-        found = sorted(self.shop.tasks.waiting)
-        self.shop.tasks.waiting = []
-        return found
 
     def close(self) -> None:
         """Put everybody away."""

@@ -5,6 +5,7 @@ _LATE = "expiry events arrive late on a real server, and that lateness is not mo
 _CHANCE = "it draws from a global generator, and the run would not be repeatable"
 _ORDER = "the order of its answer depends on the process, and the run would not be repeatable"
 _JOURNAL = "its change is not journalled here, and a restart would lose it"
+_ABSENT = "it is not simulated"
 _DEPLOYMENT = "persistence and topology belong to the scenario, not to the code under test"
 
 REFUSED: dict[str, str] = {
@@ -16,10 +17,21 @@ REFUSED: dict[str, str] = {
         ("SPOP SRANDMEMBER RANDOMKEY HRANDFIELD ZRANDMEMBER", _CHANCE),
         ("BGSAVE SAVE BGREWRITEAOF CONFIG SHUTDOWN DEBUG", _DEPLOYMENT),
         ("REPLICAOF SLAVEOF FAILOVER", _DEPLOYMENT),
+        ("ACL ASKING CLUSTER COMMAND INFO LATENCY LOLWUT MEMORY MIGRATE MODULE MONITOR", _ABSENT),
+        ("BITFIELD_RO EVAL_RO EVALSHA_RO OBJECT QUIT READONLY READWRITE ROLE SLOWLOG", _ABSENT),
+        ("PFDEBUG PFSELFTEST PSYNC REPLCONF SYNC TOUCH XSETID", _ABSENT),
         ("SINTER SUNION SDIFF", _ORDER),
         ("HEXPIRE HPEXPIRE HEXPIREAT HPEXPIREAT HPERSIST SWAPDB", _JOURNAL),
     )
     for name in names.split()
+}
+
+
+REFUSED_IN_LUA: dict[str, str] = {
+    "math.random": "its numbers depend on the version of the server",
+    "bit": _ABSENT,
+    "cmsgpack": _ABSENT,
+    "struct": _ABSENT,
 }
 
 
@@ -40,4 +52,17 @@ def refuse_unsupported(name: str) -> None:
         raise UnsupportedCommand(
             f"the simulated Redis refuses {name}: {REFUSED[name]}. Write the strategy without"
             " it, or test it on a real server"
+        )
+
+
+def refuse_in_lua(name: str) -> None:
+    """Raise for a name of Redis's Lua that the simulated Redis does not have.
+
+    Raises:
+        UnsupportedCommand: with the reason and the remedy.
+    """
+    if name in REFUSED_IN_LUA:
+        raise UnsupportedCommand(
+            f"the simulated Redis refuses {name} in scripts: {REFUSED_IN_LUA[name]}. Write the"
+            " script without it, or test it on a real server"
         )

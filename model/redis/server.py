@@ -66,6 +66,7 @@ class ServerSocket(ScriptingSocket):
         simulated = self._simulated
         name = fields[0].upper().decode()
         refuse_unsupported(name)
+        self._asked = fields
         simulated.calls += 1
         outermost = CLOCK.at is None
         CLOCK.at = simulated.clock_s

@@ -54,6 +54,7 @@ class SimulatedSQLite:
         self.writer: Session | None = None
         with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
             self._main = self._connect(folder)
+            self.words = self._main.cursor()  # for BEGIN, COMMIT, ROLLBACK: writers have this one
             self._reader = self._connect(folder)
         # Open files live on without their names, so that not even a SIGKILL leaves any behind.
 
@@ -146,14 +147,14 @@ class Session:
                 server.write_lock.free()
                 return
             self._locked = True
-        server.raw_for(self).execute("BEGIN IMMEDIATE")
+        server.words.execute("BEGIN IMMEDIATE")
         self.writing = True
         server.writer = self
 
     def finish(self, verb: str) -> None:
         """COMMIT or ROLLBACK now, and free the lock. An aborted transaction only rolls back."""
         if self.writing:
-            self.server.raw_for(self).execute("ROLLBACK" if self.aborted else verb)
+            self.server.words.execute("ROLLBACK" if self.aborted else verb)
             self._free()
         self.in_transaction = False
         self.aborted = False
@@ -165,7 +166,7 @@ class Session:
         self.ended = True
         if self.writing:
             with contextlib.suppress(sqlite3.Error):
-                self.server.raw_for(self).execute("ROLLBACK")
+                self.server.words.execute("ROLLBACK")
             self._free()
         self.in_transaction = False
         self.server.forget(self)

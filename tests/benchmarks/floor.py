@@ -80,16 +80,16 @@ def recorded_calls(spec: RunSpec, simulate: Callable[[RunSpec], Any]) -> list[Ca
 
 
 def direct_seconds(spec: RunSpec, calls: list[Call]) -> float:
-    """Wall seconds for the calls, made directly."""
+    """CPU seconds for the calls, made directly, with the set-up of stores and tables."""
     with tempfile.TemporaryDirectory() as folder:
+        started = time.process_time()
         engine = create_engine(f"sqlite:///{Path(folder) / 'shop.db'}")
         event.listen(engine, "connect", _pragmas)
         strategy = _direct_strategy(spec, engine)
-        started = time.perf_counter()
         for call in calls:
             with contextlib.suppress(ReservationError):
                 call(strategy)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         engine.dispose()
     return seconds
 

@@ -10,6 +10,7 @@ from chaos.faults import (
     At,
     AtCrossing,
     ClockStep,
+    DatabaseRestart,
     Death,
     Fault,
     Leg,
@@ -19,17 +20,71 @@ from chaos.faults import (
     RedisDeath,
     Slow,
     SlowFsync,
+    StorePause,
     SweeperStopped,
     Target,
+    Toxic,
 )
-from chaos.plans import PLAN_NAMES, Busy, EmptyFault, UnknownFault, check_fault, describe, plan
+from chaos.needs import Component, components, only_live
+from chaos.plans import (
+    PLAN_NAMES,
+    Busy,
+    EmptyFault,
+    UnknownFault,
+    check_fault,
+    describe,
+    faults_of,
+    plan,
+)
+from chaos.toxics import Direction, ToxicKind
 
+ONLY_LIVE = (
+    "pause",
+    "proxy-down",
+    "latency",
+    "timeout",
+    "reset",
+    "reset-request",
+    "slow-close",
+    "bandwidth",
+    "slicer",
+    "limit-data",
+)
 BUSY = Busy(start_s=10.0, end_s=330.0, ttl_s=900.0)
+
+
+def toxic(kind: ToxicKind, toxicity: float = 1.0, **attributes: float) -> Toxic:
+    """A toxic on the replies of Redis."""
+    return Toxic(
+        target=Target.REDIS,
+        kind=kind,
+        direction=Direction.DOWNSTREAM,
+        attributes=tuple(attributes.items()),
+        toxicity=toxicity,
+        duration_s=1.0,
+    )
+
+
+def test_what_real_servers_need_is_said() -> None:
+    """Each bundled fault says whether it can be simulated, and what the live arm needs for it."""
+    only = {name for name in PLAN_NAMES if any(only_live(fault) for fault in faults_of(name))}
+    assert only == {f"{store}-{blow}" for store in ("redis", "db") for blow in ONLY_LIVE}
+    needing = {
+        component: {
+            name
+            for name in PLAN_NAMES
+            if any(component in components(fault) for fault in faults_of(name))
+        }
+        for component in Component
+    }
+    assert needing[Component.COMPILER] == {"redis-power-loss", "slow-fsync"}
+    assert "redis-partition" in needing[Component.TOXIPROXY]
+    assert not needing[Component.TOXIPROXY] & {"redis-pause", "db-pause", "redis-kill", "db-kill"}
 
 
 def test_every_promised_fault_has_a_plan() -> None:
     """The names are those the project promises, in the order to show them."""
-    assert PLAN_NAMES == (
+    assert (
         "none",
         "redis-restart",
         "redis-kill",
@@ -43,7 +98,12 @@ def test_every_promised_fault_has_a_plan() -> None:
         "app-pause",
         "sweeper-stopped",
         "payment-timeout",
-    )
+        "db-kill",
+        "db-partition",
+        "db-slow",
+        *(f"redis-{blow}" for blow in ONLY_LIVE),
+        *(f"db-{blow}" for blow in ONLY_LIVE),
+    ) == PLAN_NAMES
     assert [name for name, _ in describe()] == list(PLAN_NAMES)
     assert all(summary for _, summary in describe())
 
@@ -164,6 +224,14 @@ def test_an_unknown_name_is_told_with_the_nearest(name: str, message: str) -> No
         (AppKill(restart_s=0.0), "restart_s = 0: must be finite and greater than 0"),
         (SweeperStopped(duration_s=0.0), "duration_s = 0: must be finite and greater than 0"),
         (ClockStep(target=None, step_s=0.0), "step_s = 0: must be finite and not 0"),
+        (StorePause(target=Target.REDIS, duration_s=0.0), "duration_s = 0: must be finite and g"),
+        (DatabaseRestart(down_s=1.0, death=Death.POWER_LOSS), "death = power-loss: a database's"),
+        (toxic(ToxicKind.LATENCY, latency=0.0), "latency or jitter = 0: latency would do nothing"),
+        (toxic(ToxicKind.TIMEOUT, timeout=1.5), "timeout = 1.5: must be a whole number, not neg"),
+        (toxic(ToxicKind.TIMEOUT, timeout=math.inf), "timeout = inf: must be a whole number"),
+        (toxic(ToxicKind.TIMEOUT, delay=1.0), "delay = 1: timeout has only timeout"),
+        (toxic(ToxicKind.SLICER, average_size=4, size_variation=4), "size_variation = 4: must be"),
+        (toxic(ToxicKind.TIMEOUT, toxicity=0.0), "toxicity = 0: must be greater than 0 and at mo"),
     ],
 )  # fmt: skip
 def test_a_fault_that_does_nothing_is_refused(fault: Fault, message: str) -> None:

@@ -47,6 +47,10 @@ def clockwork(kind: str) -> Scenario:
             "redis-hold-read-check", KILL, "no-overbooking", 10, id="redis-hold-read-check-killed"
         ),
         pytest.param("redis-hold-recheck", KILL, "hold-honoured", 3, id="promises-without-a-disk"),
+        pytest.param("db-cart-naive", (), "linearizable", 1, id="db-cart-naive-order"),
+        pytest.param("redis-hold-blind", (), "linearizable", 1, id="redis-hold-blind-order"),
+        pytest.param("redis-hold-racy", (), "linearizable", 3, id="redis-hold-racy-order"),
+        pytest.param("redis-hold-recheck", KILL, "linearizable", 3, id="order-without-a-disk"),
     ],
 )
 def test_the_bad_are_caught(
@@ -75,4 +79,5 @@ def test_the_good_are_not(strategy: str, kind: str, faults: tuple[FaultEntry, ..
     trial = Trial(scenario=clockwork(kind), faults=faults, seeds=SEEDS)
     runs = trial.run(strategy, persistence=Persistence.AOF_ALWAYS)
     sold = "no-overbooking" if kind == "general" else "seat-sold-once"
-    assert_clean(runs, sold, "no-overhold", "hold-honoured", "stock-conserved", "charged-once")
+    held = ("no-overhold", "hold-honoured", "linearizable")
+    assert_clean(runs, sold, *held, "stock-conserved", "charged-once")

@@ -121,6 +121,29 @@ def test_a_strategy_shows_its_options_and_what_is_wrong_with_it() -> None:
     assert "known bad: " in text
 
 
+def test_a_fault_shows_which_arm_can_do_it_and_what_it_needs() -> None:
+    """What only real servers suffer says so, and names what they need beside themselves."""
+    text = " ".join(CliRunner().invoke(app, ["list", "faults"]).stdout.split())
+    assert "db-pause the database stops (SIGSTOP) for 5 s and goes on only live db-" in text
+    assert "its effect has happened only live, with Toxiproxy" in text
+    document = json.loads(CliRunner().invoke(app, ["list", "faults", "--format", "json"]).stdout)
+    entries = {entry["name"]: entry for entry in document["faults"]}
+    needs = {name: (each["simulated"], each["live_needs"]) for name, each in entries.items()}
+    assert needs["redis-kill"] == (True, [])
+    assert needs["slow-fsync"] == (True, ["a C compiler"])
+    assert needs["redis-partition"] == (True, ["Toxiproxy"])
+    assert needs["redis-reset"] == (False, ["Toxiproxy"])
+
+
+def test_a_simulated_run_refuses_what_only_real_servers_suffer(holdfast: Command) -> None:
+    """Before the first run, with the arm that can do it."""
+    done = holdfast("compare", "small", "--faults", "redis-pause", "--runs", "1")
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert said.startswith("holdfast: redis-pause: redis pause: a stopped store takes")
+    assert said.endswith("use `holdfast live`")
+
+
 def test_the_version_is_that_of_the_package() -> None:
     """pyproject.toml and the module say the same."""
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))

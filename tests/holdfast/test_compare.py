@@ -214,3 +214,16 @@ def test_a_crash_of_the_code_under_test_is_no_verdict(
     assert "KeyError: 'a defect'" in cell.crashes[0].crash
     assert cell.verdicts["no-overbooking"].inconclusive_runs == 1
     assert compare_as_dict(result)["cells"][0]["crashed_runs"] == 1
+
+
+def test_the_same_story_is_told_once(inside: Command) -> None:
+    """A broken promise breaks two invariants by one run: its events stand under the first."""
+    told = inside(
+        "compare", "small", "--strategies", "redis-hold", "--faults", "redis-kill",
+        "--persistence", "none", "--runs", "3",
+    ).stdout.split("Stories: ")[1]  # fmt: skip
+    linearizable = told.split("linearizable VIOLATED")[1]
+    assert "told above, under hold-honoured" in linearizable
+    assert "strikes" not in linearizable
+    assert "holdfast replay" in linearizable
+    assert "pay for 2 tickets: refused: HoldExpired" in told.split("linearizable VIOLATED")[0]

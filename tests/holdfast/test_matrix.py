@@ -6,6 +6,7 @@ import pytest
 
 from holdfast.findings import findings
 from holdfast.matrix import number_lines, verdict_lines
+from properties.judge import INVARIANTS
 from properties.statistics import zero_bound_95
 from tests.holdfast.made_up import MakeResults, MakeRun
 
@@ -39,6 +40,24 @@ def test_verdicts_are_short_words(judged: MakeRun, results: MakeResults) -> None
     assert f"holds  HOLDS in 4 of 4 runs: breaks at most {bound} of runs (95 %)" in printed
     assert "VIOLATED in k of the n runs that could tell" in printed
     assert "95 % intervals: 2/4 7-93 %" in printed  # Clopper-Pearson, from tables
+
+
+def test_short_headings_have_their_key(judged: MakeRun, results: MakeResults) -> None:
+    """Under the matrix stands what its columns are, in their order."""
+    runs = [judged(run, unclear=("seat-sold-once",)) for run in range(2)]
+    printed = text(verdict_lines(results({"db-cart/none/-": runs}), 200))
+    (key,) = [line for line in printed.splitlines() if line.startswith("cols   ")]
+    names = key.removeprefix("cols   ").split(", ")
+    assert names == [name for name in INVARIANTS if name != "seat-sold-once"]
+
+
+def test_columns_that_do_not_fit_are_named(judged: MakeRun, results: MakeResults) -> None:
+    """A narrow terminal says what it leaves out and where it is; a wide one leaves out nothing."""
+    cells = results({"db-cart/none/-": [judged(run) for run in range(3)]})
+    narrow = text(number_lines(cells, 80))
+    assert "too wide for 80 columns, in --format json: " in narrow
+    assert "SQL per buyer" in " ".join(narrow.split())
+    assert "too wide" not in text(number_lines(cells, 200))
 
 
 def test_what_cannot_be_told_is_a_question_mark(judged: MakeRun, results: MakeResults) -> None:

@@ -63,8 +63,20 @@ def test_what_is_shown_can_be_narrowed(inside: Command, stored: Path) -> None:
     assert "buyer-3 " not in two.split("\n\n")[1]
     assert whole.split("\n\n")[-1] == two.split("\n\n")[-1]
     short = inside("replay", str(stored), "--limit", "4").stdout.split("\n\n")[1]
-    assert len(short.splitlines()) == 5
-    assert "more lines (--limit 4)" in short
+    lines = short.splitlines()
+    assert "more lines (--limit 4)" in lines[4]
+    assert lines[5:] == [line for line in whole.splitlines() if line.startswith("left out: ")]
+
+
+def test_sweeps_that_found_nothing_are_counted_not_shown(inside: Command, stored: Path) -> None:
+    """They are most lines of a replay; `--sweeps` brings them back, and the count is theirs."""
+    brief = inside("replay", str(stored)).stdout
+    full = inside("replay", str(stored), "--sweeps").stdout
+    idle = [line for line in full.splitlines() if "sweeper-" in line and line.endswith("): ok")]
+    assert idle
+    assert not [line for line in brief.splitlines() if "sweeper-" in line and "): ok" in line[-5:]]
+    assert f"left out: {len(idle)} sweeps that found nothing (--sweeps shows them)" in brief
+    assert "left out" not in full
 
 
 def test_every_crossing_can_be_shown(inside: Command, stored: Path) -> None:

@@ -100,5 +100,5 @@ class SmallWorld:
         request.start(lambda _nothing: call(), None)
         if request.ended is None:
             yield request.done
-        result, error = request.ended
+        result, error = request.result()
         self.results[name] = result if error is None else error

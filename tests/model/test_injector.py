@@ -20,14 +20,18 @@ from chaos.faults import (
     PaymentTimeouts,
     Placement,
     PlannedFault,
+    ProxyDown,
     RedisDeath,
     Slow,
     SlowFsync,
+    StorePause,
     SweeperStopped,
     Target,
+    Toxic,
     UnsupportedFault,
 )
 from chaos.persistence import Persistence
+from chaos.toxics import Direction, ToxicKind
 from model.history import History, Operation, Outcome
 from model.run import simulate
 from model.scenario_file import load_scenario
@@ -190,3 +194,43 @@ def test_what_cannot_be_done_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     """An unsupported combination is an error before the run, not a milder fault."""
     with pytest.raises(UnsupportedFault, match="payment"):
         run(monkeypatch, Partition(target=Target.PAYMENT, duration_s=5.0))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (StorePause(target=Target.DATABASE, duration_s=5.0), "test: database pause: a stopped"),
+        (ProxyDown(target=Target.REDIS, duration_s=5.0), "test: redis proxy down: there is no pr"),
+        (
+            Toxic(
+                target=Target.REDIS,
+                kind=ToxicKind.LIMIT_DATA,
+                direction=Direction.DOWNSTREAM,
+                attributes=(("bytes", 10.0),),
+                duration_s=5.0,
+            ),
+            "test: redis downstream limit_data: there is no proxy",
+        ),
+    ],
+)
+def test_what_only_real_servers_suffer_is_refused_before_the_run(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault, says: str
+) -> None:
+    """The message names the plan, the fault, why, and the arm that can do it."""
+    with pytest.raises(UnsupportedFault) as raised:
+        run(monkeypatch, fault)
+    assert str(raised.value).startswith(says)
+    assert str(raised.value).endswith("use `holdfast live`")
+
+
+def test_a_killed_database_keeps_what_a_stopped_one_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commits are durable: the two deaths of the database differ in their name only."""
+    stopped, killed = (
+        run(monkeypatch, DatabaseRestart(down_s=10.0, death=death))
+        for death in (Death.SIGTERM, Death.SIGKILL)
+    )
+    assert stopped.operations == killed.operations
+    assert [each.fault for each in (*stopped.faults, *killed.faults)] == [
+        "database restart",
+        "database sigkill",
+    ]

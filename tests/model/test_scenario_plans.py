@@ -1,5 +1,6 @@
 """Fault plans placed in a scenario, and plans of a scenario's own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ from chaos.faults import (
     LostReplies,
     PlannedFault,
     RedisDeath,
+    StorePause,
     Target,
+    Toxic,
 )
 from chaos.plans import UnknownFault, plan
+from chaos.toxics import Direction, ToxicKind
 from model.scenario import Arrivals, FaultEntry, Plan, Sale, Scenario
 from model.scenario_file import ScenarioError, load_scenario
 from model.scenario_plans import busy_window, resolve_plan
@@ -122,6 +126,22 @@ def test_settings_override_fields_of_the_fault() -> None:
     assert died.fault == RedisDeath(death=Death.POWER_LOSS, down_s=2.0)
 
 
+def test_settings_of_a_toxic_are_its_attributes() -> None:
+    """Target, direction, toxicity and the attributes by name; those not named stay."""
+    settings = {"target": "database", "direction": "upstream", "toxicity": 0.5, "latency": 20.0}
+    (planned,) = placed(fault="redis-latency", at_s=1.0, settings=settings)
+    assert planned.fault == Toxic(
+        target=Target.DATABASE,
+        kind=ToxicKind.LATENCY,
+        direction=Direction.UPSTREAM,
+        attributes=(("latency", 20.0), ("jitter", 50.0)),
+        toxicity=0.5,
+        duration_s=15.0,
+    )
+    (paused,) = placed(fault="redis-pause", at_s=1.0, settings={"target": "database"})
+    assert paused.fault == StorePause(target=Target.DATABASE, duration_s=5.0)
+
+
 def test_an_entry_strikes_at_a_crossing() -> None:
     """Target, leg and the beginning of the label; who, in what, how often, from when."""
     (killed,) = placed(
@@ -159,6 +179,10 @@ def test_an_entry_strikes_at_a_crossing() -> None:
         ({"fault": "app-kill", "settings": {"restart_s": 0.0}}, '.settings = {"restart_s": 0.0}:'),
         ({"fault": "redis-slow", "settings": {"target": "x"}}, '.settings.target = "x": must be'),
         ({"fault": "redis-kill", "settings": {"death": 1.0}}, ".settings.death = 1.0: must be on"),
+        ({"fault": "redis-slicer", "settings": {"rate": 1}}, ".settings.rate = 1.0: redis-slicer "),
+        ({"fault": "redis-slicer", "settings": {"kind": "latency"}}, '.settings.kind = "latency":'),
+        ({"fault": "db-bandwidth", "settings": {"rate": 0}}, '.settings = {"rate": 0.0}: rate = 0'),
+        ({"fault": "db-reset", "settings": {"direction": "x"}}, '.settings.direction = "x": must '),
         ({"fault": "app-kill", "at_s": 1.0, "latest_s": 2.0}, ".at_s = 1.0: stands alone, without"),
         ({"fault": "app-kill", "earliest_s": 1.0}, ".earliest_s = 1.0: needs `latest_s`"),
         ({"fault": "app-kill", "latest_s": 1.0}, ".latest_s = 1.0: needs an `earliest_s`"),
@@ -213,3 +237,19 @@ def test_a_plan_of_a_file_is_usable(tmp_path: Path) -> None:
     (planned,) = resolve_plan("late-kill", load_scenario(str(path))).faults
     assert planned.fault == RedisDeath(death=Death.SIGKILL, down_s=1.0)
     assert planned.when == At(earliest_s=5.0, latest_s=5.0)
+
+
+def test_the_plan_in_the_page_on_stacks_is_usable(tmp_path: Path) -> None:
+    """What docs/live-stacks.md shows loads, and becomes the faults it speaks of."""
+    page = Path(__file__).parents[2] / "docs" / "live-stacks.md"
+    (toml,) = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    path = tmp_path / "mine.toml"
+    path.write_text(toml, encoding="utf-8")
+    far, paused, cut = (
+        planned.fault for planned in resolve_plan("far-database", load_scenario(str(path))).faults
+    )
+    assert isinstance(far, Toxic)
+    assert (dict(far.attributes), far.toxicity) == ({"latency": 250.0, "jitter": 40.0}, 0.5)
+    assert paused == StorePause(target=Target.REDIS, duration_s=3.0)
+    assert isinstance(cut, Toxic)
+    assert (cut.target, dict(cut.attributes)) == (Target.DATABASE, {"bytes": 500.0})

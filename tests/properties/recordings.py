@@ -1,51 +1,27 @@
 """The recorded histories of `tests/histories`, told as sales, each with its expected verdicts.
 
 Run `python -m tests.properties.recordings` to write the files again after a change of the format.
-What a history does not name is expected to hold; the verdicts of all ten invariants are compared.
+What a history does not name is expected to hold; the verdicts of all eleven invariants are
+compared. Those that are about the order of calls are in `tests.properties.ordered_sales`.
 """
-
-from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from model.history import History, OrderRow, Outcome
 from model.history_file import write_history
 from properties.judge import INVARIANTS
-from properties.verdicts import Status
+from tests.properties import ordered_sales
+from tests.properties.expected import (
+    FOLDER,
+    NO_LATE_PAYMENT,
+    NO_SEATS,
+    NOBODY_LEFT,
+    PLAIN,
+    RECORDINGS,
+    UNCONTENDED,
+    recording,
+)
 from tests.properties.sales import Sale
 
-FOLDER = Path(__file__).parent.parent / "histories"
-
-RECORDINGS: dict[str, Callable[[], History]] = {}
-
-
-def recording(
-    *, violated: Iterable[str] = (), inconclusive: Iterable[str] = ()
-) -> Callable[[Callable[[], History]], Callable[[], History]]:
-    """Register a sale under its function's name, with the verdicts it must get.
-
-    Its docstring goes into the file as `meta["about"]`.
-    """
-
-    def register(tell: Callable[[], History]) -> Callable[[], History]:
-        def told() -> History:
-            history = tell()
-            expect = dict.fromkeys(INVARIANTS, Status.HOLDS.value)
-            expect.update(dict.fromkeys(inconclusive, Status.INCONCLUSIVE.value))
-            expect.update(dict.fromkeys(violated, Status.VIOLATED.value))
-            assert list(expect) == list(INVARIANTS), f"{tell.__name__} names an unknown invariant"
-            history.meta = {"about": tell.__doc__, "expect": expect, **history.meta}
-            return history
-
-        RECORDINGS[tell.__name__.replace("_", "-")] = told
-        return told
-
-    return register
-
-
-NO_SEATS = ("seat-sold-once",)
-NO_LATE_PAYMENT = ("expiry-honoured",)
-NOBODY_LEFT = ("no-leak",)  # no hold ended without an order
-PLAIN = (*NO_SEATS, *NO_LATE_PAYMENT)
+__all__ = ["FOLDER", "RECORDINGS", "ordered_sales"]
 
 
 @recording()
@@ -81,7 +57,7 @@ def good_sold_out() -> History:
 
 
 @recording(
-    violated=("no-overbooking", "no-overhold"),
+    violated=("no-overbooking", "no-overhold", "linearizable"),
     inconclusive=(*PLAIN, *NOBODY_LEFT, "orders-durable"),
 )
 def bad_lost_hold_sold_twice() -> History:
@@ -95,7 +71,10 @@ def bad_lost_hold_sold_twice() -> History:
     return sale.ended()
 
 
-@recording(violated=("hold-honoured", "no-overhold"), inconclusive=(*PLAIN, "orders-durable"))
+@recording(
+    violated=("hold-honoured", "no-overhold", "linearizable"),
+    inconclusive=(*PLAIN, "orders-durable"),
+)
 def bad_broken_promise() -> History:
     """B08 with a good double-check: ann paid in time for a forgotten hold, and is refused."""
     sale = Sale(plan="redis-kill")
@@ -118,7 +97,7 @@ def good_hold_survives_kill() -> History:
     return sale.ended()
 
 
-@recording(violated=("no-overhold",), inconclusive=PLAIN)
+@recording(violated=("no-overhold", "linearizable"), inconclusive=PLAIN)
 def bad_held_twice() -> History:
     """Flow 2 read literally: ann and bob hold the same two tickets; only ann pays."""
     sale = Sale()
@@ -139,7 +118,9 @@ def good_held_again_after_expiry() -> History:
     return sale.ended()
 
 
-@recording(violated=("no-overhold",), inconclusive=("no-overbooking", *NO_LATE_PAYMENT))
+@recording(
+    violated=("no-overhold", "linearizable"), inconclusive=("no-overbooking", *NO_LATE_PAYMENT)
+)
 def bad_seat_held_twice() -> History:
     """B01: two buyers hold the same seat in a half-empty hall; one of them pays."""
     sale = Sale(capacity=10)
@@ -150,7 +131,7 @@ def bad_seat_held_twice() -> History:
 
 
 @recording(
-    violated=("seat-sold-once", "no-overhold"),
+    violated=("seat-sold-once", "no-overhold", "linearizable"),
     inconclusive=("no-overbooking", *NO_LATE_PAYMENT, *NOBODY_LEFT),
 )
 def bad_seat_sold_twice() -> History:
@@ -166,6 +147,7 @@ def bad_seat_sold_twice() -> History:
 @recording(
     violated=("stock-conserved",),
     inconclusive=(
+        *UNCONTENDED,
         "no-overbooking",
         "no-overhold",
         "hold-honoured",
@@ -186,6 +168,7 @@ def bad_given_back_twice() -> History:
 @recording(
     violated=("stock-conserved", "no-leak"),
     inconclusive=(
+        *UNCONTENDED,
         "no-overbooking",
         "no-overhold",
         "hold-honoured",
@@ -218,7 +201,14 @@ def bad_sweeper_stopped() -> History:
 
 @recording(
     violated=("charged-once",),
-    inconclusive=("no-overbooking", "no-overhold", "hold-honoured", "orders-durable", *PLAIN),
+    inconclusive=(
+        *UNCONTENDED,
+        "no-overbooking",
+        "no-overhold",
+        "hold-honoured",
+        "orders-durable",
+        *PLAIN,
+    ),
 )
 def bad_paid_for_nothing() -> History:
     """C05: the server dies after the capture; ann paid and has neither tickets nor her money."""
@@ -231,7 +221,8 @@ def bad_paid_for_nothing() -> History:
 
 
 @recording(
-    violated=("charged-once",), inconclusive=("no-overbooking", "no-overhold", *PLAIN, *NOBODY_LEFT)
+    violated=("charged-once",),
+    inconclusive=(*UNCONTENDED, "no-overbooking", "no-overhold", *PLAIN, *NOBODY_LEFT),
 )
 def bad_tickets_and_money() -> History:
     """Bob was refunded and keeps his tickets."""
@@ -242,7 +233,7 @@ def bad_tickets_and_money() -> History:
     return sale.ended()
 
 
-@recording(violated=("charged-once",), inconclusive=(*PLAIN, *NOBODY_LEFT))
+@recording(violated=("charged-once", "linearizable"), inconclusive=(*PLAIN, *NOBODY_LEFT))
 def bad_repeat_bought_twice() -> History:
     """C01: ann's checkout lost its answer, and its repeat bought the tickets a second time."""
     sale = Sale(plan="lost-replies")
@@ -270,7 +261,7 @@ def good_repeat_gives_first_answer() -> History:
 
 @recording(
     violated=("orders-durable", "charged-once", "stock-conserved"),
-    inconclusive=(*PLAIN, *NOBODY_LEFT),
+    inconclusive=(*UNCONTENDED, *PLAIN, *NOBODY_LEFT),
 )
 def bad_order_lost() -> History:
     """The database came back without an order it had acknowledged."""
@@ -290,7 +281,14 @@ def bad_order_lost() -> History:
 
 @recording(
     violated=("expiry-honoured",),
-    inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *NO_SEATS, *NOBODY_LEFT),
+    inconclusive=(
+        *UNCONTENDED,
+        "no-overbooking",
+        "no-overhold",
+        "hold-honoured",
+        *NO_SEATS,
+        *NOBODY_LEFT,
+    ),
 )
 def bad_sold_after_expiry() -> History:
     """B06: ann's hold ends while she pays; the shop sells to her all the same."""
@@ -313,7 +311,14 @@ def good_late_payment_refunded() -> History:
 
 @recording(
     violated=("sale-goes-on",),
-    inconclusive=("hold-honoured", "no-overbooking", "charged-once", "orders-durable", *PLAIN),
+    inconclusive=(
+        *UNCONTENDED,
+        "hold-honoured",
+        "no-overbooking",
+        "charged-once",
+        "orders-durable",
+        *PLAIN,
+    ),
 )
 def bad_silent_after_healing() -> History:
     """Redis is back for a minute and still nobody gets an answer."""
@@ -328,7 +333,7 @@ def bad_silent_after_healing() -> History:
     return sale.ended()
 
 
-@recording(inconclusive=("no-overbooking", "no-overhold", "hold-honoured", *PLAIN))
+@recording(inconclusive=(*UNCONTENDED, "no-overbooking", "no-overhold", "hold-honoured", *PLAIN))
 def good_served_after_healing() -> History:
     """During the partition calls fail; after it the same buyers are served."""
     sale = Sale(capacity=5, plan="redis-partition")

@@ -104,6 +104,30 @@ def test_a_violation_stands_without_its_witness() -> None:
     assert judge(history)["no-overbooking"].status is Status.VIOLATED
 
 
+@pytest.mark.parametrize(
+    ("meta", "struck_at_s", "status"),
+    [
+        ({}, 100.0, Status.HOLDS),
+        ({"arm": "live"}, 100.0, Status.INCONCLUSIVE),
+        ({"arm": "live"}, 5.0, Status.HOLDS),
+    ],
+    ids=["simulated", "live, too late", "live, while paying"],
+)
+def test_a_live_run_counts_only_if_its_fault_landed_where_it_hurts(
+    meta: dict[str, str], struck_at_s: float, status: Status
+) -> None:
+    """On real servers a fault beside every hold and payment proves nothing, for any invariant."""
+    sale = Sale(capacity=2, plan="redis-kill", meta=meta)
+    sale.hold("ann", 1.0)
+    sale.strike("redis-kill", struck_at_s, struck_at_s + 1.0)
+    sale.pay("ann", 10.0)
+    sale.hold("bob", 200.0)
+    sale.release("bob", 210.0)
+    verdicts = judge(sale.ended())
+    for invariant in ("charged-once", "stock-conserved", "no-leak"):
+        assert verdicts[invariant].status is status, verdicts[invariant]
+
+
 def _history_without(witness: str) -> History:
     """Tell a good sale in which everything but `witness` could be seen."""
     sale = Sale(capacity=2, plan="redis-kill" if witness.startswith("fault") else "none")

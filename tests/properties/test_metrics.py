@@ -53,6 +53,13 @@ def test_latencies_are_those_of_answered_calls() -> None:
     assert "checkout_latency_ms_p50" not in metrics
 
 
+def test_latencies_of_a_live_run_are_in_wall_time() -> None:
+    """A live history is in the scenario's seconds; what its machines took is told as it was."""
+    sale = Sale(meta={"arm": "live", "time_factor": 30.0})
+    sale.hold("ann", 1.0, completed_s=1.3)
+    assert measure(sale.ended())["hold_latency_ms_p50"] == pytest.approx(10.0)
+
+
 def test_what_cannot_be_known_is_left_out() -> None:
     """Without an audit, or with one that came too early, a leak is not measured as zero."""
     cut = measure(RECORDINGS["cut-short"]())

@@ -116,6 +116,11 @@ MUTATIONS: dict[str, tuple[str, Mutation]] = {
         _orders(lambda o: (replace(o[0], seats=("Z9",)), *o[1:])),
     ),
     "a deadline before the payment": ("expiry-honoured", _field("hold", "ann", expires_s=100.0)),
+    "bob refused a seat that nobody has": ("linearizable", _field("hold", "bob", seats=("A9",))),
+    "fay given a seat that eve holds": (
+        "linearizable",
+        _field("hold", "fay", invoked_s=1000.0, completed_s=1000.1),
+    ),
     "nobody answered after the kill": ("sale-goes-on", _silence),
 }
 

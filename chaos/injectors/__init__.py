@@ -1,0 +1,1 @@
+"""What breaks real servers, one idea a module; each breakage heals itself and proves it."""

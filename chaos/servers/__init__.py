@@ -1,0 +1,1 @@
+"""Real servers as child processes: a Redis, a PostgreSQL and a Toxiproxy in a private room."""

@@ -1,0 +1,1 @@
+"""`holdfast live`: the comparison on real servers, and whether the simulation agrees with it."""

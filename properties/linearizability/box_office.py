@@ -1,0 +1,239 @@
+"""A history as the moves of box offices: one for each event, or one for each seat.
+
+General admission is one counter of as many tickets as the event has; a seat is a counter of one.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from math import inf
+
+from model.history import Operation, Outcome
+from properties.evidence import Evidence, HoldLife, ended_s
+from properties.linearizability.search import Kind, Move
+from properties.linearizability.stays import Span, Stay
+
+Unit = tuple[int, str]
+"""An event and a seat; the seat is empty where tickets are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transit:
+    """Tickets that may be out of reach for a while although nobody has them by right."""
+
+    hold_id: str
+    quantity: int
+    span: Span
+
+
+@dataclass(slots=True, kw_only=True)
+class Office:
+    """One counter: who stayed, what was in transit, who was refused."""
+
+    unit: Unit
+    capacity: int
+    stays: list[Stay]
+    transits: list[Transit]
+    refusals: list[Operation]
+
+    @property
+    def contended(self) -> bool:
+        """Say whether a wrong answer was possible: somebody had to be refused, or was."""
+        asked = sum(self.quantity_of(stay.quantity) for stay in self.stays)
+        return bool(self.refusals) or asked > self.capacity
+
+    def quantity_of(self, tickets: int) -> int:
+        """Return how much of this counter a hold of so many tickets takes."""
+        return 1 if self.unit[1] else tickets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """An office's moves, each with the operation that is told for it."""
+
+    moves: list[Move]
+    told: list[tuple[HoldLife | None, Operation]]
+
+
+class Offices:
+    """The counters of one record, opened when something happens at them.
+
+    `several` are the refusals that name several seats. Which of them was taken is not told, so such
+    a refusal belongs to no single counter: see `possibly_taken`.
+    """
+
+    def __init__(self, evidence: Evidence, stays: list[Stay]) -> None:
+        """Sort everything by counter."""
+        self._capacity = evidence.capacity
+        self._by_unit: dict[Unit, Office] = {}
+        self.several: list[Operation] = []
+        for stay in stays:
+            self._add_stay(stay)
+        stayed = {stay.life.hold_id for stay in stays}
+        for life in evidence.lives.values():
+            for op in life.asks:
+                if op.outcome is not Outcome.OK:
+                    self._add_request(life, op, stayed=life.hold_id in stayed)
+
+    def all(self) -> list[Office]:
+        """List them by event and seat."""
+        return [self._by_unit[unit] for unit in sorted(self._by_unit)]
+
+    def find(self, event_id: int, seat: str) -> Office | None:
+        """Return a counter if anything happened there."""
+        return self._by_unit.get((event_id, seat))
+
+    def _at(self, event_id: int, seat: str) -> Office:
+        unit = (event_id, seat)
+        found = self._by_unit.get(unit)
+        if found is None:
+            capacity = 1 if seat else self._capacity[event_id]
+            found = self._by_unit[unit] = Office(
+                unit=unit, capacity=capacity, stays=[], transits=[], refusals=[]
+            )
+        return found
+
+    def _add_stay(self, stay: Stay) -> None:
+        for seat in stay.seats or ("",):
+            office = self._at(stay.event_id, seat)
+            office.stays.append(stay)
+            if stay.transit is not None:
+                office.transits.append(_transit(stay.life, stay.quantity, seat, stay.transit))
+
+    def _add_request(self, life: HoldLife, op: Operation, *, stayed: bool) -> None:
+        span = _in_doubt(op, stayed=stayed)
+        if span is not None:
+            for seat in op.seats or ("",):
+                office = self._at(op.event_id, seat)
+                office.transits.append(_transit(life, op.quantity, seat, span))
+        if op.outcome is not Outcome.REFUSED or op.reason != "SoldOut":
+            return
+        if len(op.seats) > 1:
+            self.several.append(op)
+        else:
+            self._at(op.event_id, op.seats[0] if op.seats else "").refusals.append(op)
+
+
+def _transit(life: HoldLife, tickets: int, seat: str, span: Span) -> Transit:
+    return Transit(hold_id=life.hold_id, quantity=1 if seat else tickets, span=span)
+
+
+def _in_doubt(op: Operation, *, stayed: bool) -> Span | None:
+    """Say when a request for a hold may keep tickets from others without ever getting them.
+
+    One in doubt may take effect whenever it likes; one for seats may have some of them until it
+    finds that another one is gone.
+    """
+    if op.outcome is Outcome.UNKNOWN and not stayed:
+        return Span(from_s=op.invoked_s, until_s=inf)
+    if op.outcome is Outcome.REFUSED and op.seats:
+        return Span(from_s=op.invoked_s, until_s=ended_s(op))
+    return None
+
+
+def play_of(office: Office) -> Play:
+    """Write an office's record down as moves, in the order in which they begin."""
+    moves: list[Move] = []
+    told: list[tuple[HoldLife | None, Operation]] = []
+    for stay in office.stays:
+        quantity = office.quantity_of(stay.quantity)
+        asked = stay.life.granted or (stay.life.asks or stay.life.checkouts)[0]
+        take = len(moves)
+        moves.append(
+            Move(
+                kind=Kind.TAKE,
+                quantity=quantity,
+                from_s=stay.taken.from_s,
+                until_s=stay.taken.until_s,
+            )
+        )
+        told.append((stay.life, asked))
+        if stay.ended is not None:
+            from_s = max(stay.ended.from_s, stay.taken.from_s)
+            until_s = max(stay.ended.until_s, stay.taken.until_s)
+            moves.append(
+                Move(
+                    kind=Kind.GIVE_BACK,
+                    quantity=quantity,
+                    from_s=from_s,
+                    until_s=until_s,
+                    after=take,
+                )
+            )
+            told.append((stay.life, stay.life.story()[-1]))
+    in_transit = _sum_between(office.transits)
+    own = _own(office)
+    for op in office.refusals:
+        asked_for = office.quantity_of(op.quantity)
+        in_the_way = in_transit(op) - own(op)
+        needed = office.capacity - asked_for - in_the_way + 1
+        if needed > 0:
+            moves.append(
+                Move(
+                    kind=Kind.REFUSE,
+                    quantity=needed,
+                    from_s=op.invoked_s,
+                    until_s=ended_s(op),
+                )
+            )
+            told.append((None, op))
+    return Play(moves=moves, told=told)
+
+
+def _sum_between(transits: Iterable[Transit]) -> Callable[[Operation], int]:
+    """Return a function that adds up what was in transit at any moment of a call."""
+    transits = list(transits)
+    begun = sorted((transit.span.from_s, transit.quantity) for transit in transits)
+    over = sorted((transit.span.until_s, transit.quantity) for transit in transits)
+    begun_s, over_s = [at_s for at_s, _ in begun], [at_s for at_s, _ in over]
+    begun_sum = [0, *accumulate(quantity for _, quantity in begun)]
+    over_sum = [0, *accumulate(quantity for _, quantity in over)]
+
+    def between(op: Operation) -> int:
+        entered = begun_sum[bisect_right(begun_s, ended_s(op))]
+        return entered - over_sum[bisect_left(over_s, op.invoked_s)]
+
+    return between
+
+
+def _own(office: Office) -> Callable[[Operation], int]:
+    """Return how much of what stands in a refused buyer's way is the same hold's own.
+
+    A hold that is asked for again gets the same answer while it lives, so neither its own requests
+    in doubt nor its own tickets are a reason to refuse it.
+    """
+    transits: dict[str, list[Transit]] = defaultdict(list)
+    for transit in office.transits:
+        transits[transit.hold_id].append(transit)
+    stays = {stay.life.hold_id: stay for stay in office.stays}
+
+    def own(op: Operation) -> int:
+        mine = sum(
+            transit.quantity
+            for transit in transits[op.hold_id]
+            if transit.span.from_s <= ended_s(op) and transit.span.until_s >= op.invoked_s
+        )
+        stay = stays.get(op.hold_id)
+        if stay is not None and stay.taken.until_s < op.invoked_s:
+            ends_s = inf if stay.ended is None else stay.ended.from_s
+            mine += office.quantity_of(stay.quantity) if ends_s > ended_s(op) else 0
+        return mine
+
+    return own
+
+
+def possibly_taken(office: Office, op: Operation) -> bool:
+    """Say whether a seat may have been out of reach at some moment of a refused request."""
+    for stay in office.stays:
+        ends_s = inf if stay.ended is None else stay.ended.until_s
+        mine = stay.life.hold_id == op.hold_id
+        if not mine and stay.taken.from_s <= ended_s(op) and ends_s >= op.invoked_s:
+            return True
+    return any(
+        transit.hold_id != op.hold_id
+        and transit.span.from_s <= ended_s(op)
+        and transit.span.until_s >= op.invoked_s
+        for transit in office.transits
+    )

@@ -1,0 +1,39 @@
+"""Redis's container is killed mid-sale: the hostile sales of `tests/live/runner`, on Docker."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chaos.persistence import Persistence
+from chaos.stacks.compose import ComposeStack
+from model.live.nursery import Nursery
+from model.live.run import Arm
+from tests.live.runner.sales import arm_on, hold_sale, hostile
+
+TRIES = 3
+
+
+@pytest.fixture
+def arm(stack: ComposeStack) -> Iterator[Arm]:
+    """The containers and a nursery."""
+    with Nursery() as nursery:
+        yield arm_on(stack, nursery)
+
+
+@pytest.mark.extended
+def test_a_killed_container_forgets_its_holds(arm: Arm) -> None:
+    """Without persistence `redis-hold` breaks promises, and overbooks within a few sales."""
+    told = [
+        hold_sale(arm, "redis-hold", hostile(), "kill", seed=seed) for seed in range(1, TRIES + 1)
+    ]
+    assert all(each.history.faults[0].struck for each in told)
+    assert "violated" in {each.says("no-overbooking") for each in told}
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("mode", [Persistence.AOF_EVERYSEC, Persistence.AOF_ALWAYS])
+def test_a_killed_container_with_an_append_only_file_does_not(arm: Arm, mode: Persistence) -> None:
+    """The file is on a named volume: every hold survives, every promise is kept."""
+    told = hold_sale(arm, "redis-hold", hostile(), "kill", persistence=mode)
+    assert told.says("hold-honoured") == "holds", told.assessment.verdicts["hold-honoured"]
+    assert told.says("no-overbooking") == "holds"

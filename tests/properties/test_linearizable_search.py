@@ -1,0 +1,202 @@
+"""The checker of `linearizable` against checkers that try everything."""
+
+from functools import cache
+from math import inf
+from random import Random
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from model.history import History, Outcome
+from properties.evidence import gather
+from properties.invariants import linearizable
+from properties.linearizability.search import Found, Kind, Move, find_order
+from properties.verdicts import Status
+from tests.properties.brute_force import has_an_order
+from tests.properties.recordings import RECORDINGS
+from tests.properties.sales import Sale
+
+CASES = 4000
+ENOUGH = 1_000_000
+
+
+def every_order(moves: list[Move], capacity: int) -> bool:
+    """Try every order of `moves`."""
+
+    @cache
+    def search(left: frozenset[int], taken: int, now_s: float) -> bool:
+        if all(moves[index].until_s == inf for index in left):
+            return True
+        for index in left:
+            move = moves[index]
+            at_s = max(now_s, move.from_s)
+            if at_s > move.until_s:
+                return False
+            if move.kind is Kind.TAKE:
+                legal, after = taken + move.quantity <= capacity, taken + move.quantity
+            elif move.kind is Kind.GIVE_BACK:
+                legal, after = move.after not in left, taken - move.quantity
+            else:
+                legal, after = taken >= move.quantity, taken
+            if legal and search(left - {index}, after, at_s):
+                return True
+        return False
+
+    return search(frozenset(range(len(moves))), 0, -inf)
+
+
+def random_moves(draw: Random) -> tuple[list[Move], int]:
+    """Draw a record of a few takes, most of them given back, and refusals, all close together."""
+    capacity = draw.randint(1, 5)
+    moves: list[Move] = []
+    for _ in range(draw.randint(1, 4)):
+        quantity = draw.randint(1, min(3, capacity))
+        from_s = draw.randint(0, 8)
+        until_s = from_s + draw.randint(0, 5)
+        moves.append(Move(kind=Kind.TAKE, quantity=quantity, from_s=from_s, until_s=until_s))
+        if draw.random() < 0.7:
+            back_from_s = draw.randint(from_s, from_s + 6)
+            back_until_s = max(back_from_s, until_s) + draw.choice((0, 1, 3, inf))
+            moves.append(
+                Move(
+                    kind=Kind.GIVE_BACK,
+                    quantity=quantity,
+                    from_s=back_from_s,
+                    until_s=back_until_s,
+                    after=len(moves) - 1,
+                )
+            )
+    for _ in range(draw.randint(0, 3)):
+        from_s = draw.randint(0, 10)
+        moves.append(
+            Move(
+                kind=Kind.REFUSE,
+                quantity=draw.randint(1, capacity),
+                from_s=from_s,
+                until_s=from_s + draw.randint(0, 3),
+            )
+        )
+    return moves, capacity
+
+
+def test_the_search_agrees_with_every_order() -> None:
+    """On thousands of small records the search finds an order exactly when there is one."""
+    found = {Found.ORDER: 0, Found.NONE: 0}
+    for seed in range(CASES):
+        moves, capacity = random_moves(Random(seed))
+        answer = find_order(moves, capacity, budget=ENOUGH)
+        expected = Found.ORDER if every_order(moves, capacity) else Found.NONE
+        assert answer.found is expected, (seed, capacity, moves)
+        found[answer.found] += 1
+    assert min(found.values()) > CASES // 10, found
+
+
+def test_the_prefix_without_an_order_is_the_shortest() -> None:
+    """Up to the end of the stuck move there is no order; of what ended before it there is one."""
+    told = 0
+    for seed in range(CASES // 4):
+        moves, capacity = random_moves(Random(seed))
+        answer = find_order(moves, capacity, budget=ENOUGH)
+        if answer.stuck is None:
+            continue
+        due = (moves[answer.stuck].until_s, 1, answer.stuck)
+
+        def cut(
+            at: tuple[float, int, int], *, whole: bool, moves: list[Move] = moves
+        ) -> list[Move]:
+            """Make every move optional that was not due by `at`."""
+            kept = []
+            for index, move in enumerate(moves):
+                ends = (move.until_s, 1, index)
+                if ends < at or (whole and ends == at):
+                    kept.append(move)
+                else:
+                    kept.append(
+                        Move(
+                            kind=move.kind,
+                            quantity=move.quantity,
+                            from_s=move.from_s,
+                            until_s=inf,
+                            after=move.after,
+                        )
+                    )
+            return kept
+
+        assert not every_order(cut(due, whole=True), capacity), seed
+        assert every_order(cut(due, whole=False), capacity), seed
+        told += 1
+    assert told > 50
+
+
+@st.composite
+def sales(draw: st.DrawFn) -> History:
+    """Draw a short sale of few tickets: any outcomes, any overlap, told by seconds."""
+    sale = Sale(capacity=draw(st.integers(1, 3)), ttl_s=float(draw(st.integers(3, 8))))
+    sale.sweep_bound_s = float(draw(st.integers(0, 3)))
+    for number in range(draw(st.integers(1, 4))):
+        _visit(draw, sale, f"b{number}")
+    return sale.ended(at_s=1000.0)
+
+
+SECONDS = st.integers(0, 10).map(float)
+LENGTHS = st.sampled_from((0.0, 1.0, 2.0, 4.0))
+UNANSWERED = Outcome.UNKNOWN
+
+
+def _visit(draw: st.DrawFn, sale: Sale, who: str) -> None:
+    """One buyer asks, perhaps twice, and may hold tickets in the end."""
+    at_s, quantity = draw(SECONDS), draw(st.integers(1, sale.capacity))
+    asks = draw(st.sampled_from(("ok", "refused", "ok", "refused", "lost", "lost-ok", "lost-no")))
+    if asks.startswith("lost"):
+        sale.hold(who, at_s, quantity, outcome=UNANSWERED, completed_s=at_s + draw(LENGTHS))
+        at_s += 4.0
+    if asks in {"refused", "lost-no"}:
+        sale.sold_out(who, at_s, quantity, completed_s=at_s + draw(LENGTHS))
+    elif asks != "lost":
+        held = sale.hold(who, at_s, quantity, completed_s=at_s + draw(LENGTHS))
+        _use(draw, sale, who, (held.completed_s or 0.0) + 0.5 + draw(SECONDS))
+
+
+def _use(draw: st.DrawFn, sale: Sale, who: str, at_s: float) -> None:
+    """The holder goes away, gives the tickets back, or pays with whatever result."""
+    then = draw(st.sampled_from(("leave", "release", "unsure", "pay", "late", "made", "lost")))
+    took_s = draw(LENGTHS)
+    if then in {"release", "unsure"}:
+        outcome = Outcome.OK if then == "release" else UNANSWERED
+        quantity = sale.operations[-1].quantity
+        sale.release(who, at_s, quantity=quantity, outcome=outcome, completed_s=at_s + took_s)
+    elif then == "pay":
+        sale.pay(who, at_s, took_s)
+    elif then == "late":
+        sale.refused(who, at_s, "HoldExpired", took_s)
+    elif then in {"made", "lost"}:
+        op = sale.pay(who, at_s, took_s, outcome=UNANSWERED, captured_s=None)
+        if then == "made":
+            sale.order(op, 100 + op.op_id)
+
+
+@settings(max_examples=1500, deadline=None, derandomize=True, database=None)
+@given(sales())
+def test_the_invariant_agrees_with_every_order(history: History) -> None:
+    """On whole histories the verdict is that of a box office that tries every order."""
+    verdict = linearizable.examine(gather(history))
+    event(str(verdict.status))
+    expected = has_an_order(history)
+    assert (verdict.status is not Status.VIOLATED) is expected, (verdict, history.operations)
+
+
+@pytest.mark.parametrize("budget", [0, 1, 5])
+def test_a_search_cut_short_is_inconclusive(budget: int) -> None:
+    """A budget that is used up says so; it never passes, and enough of it does."""
+    evidence = gather(RECORDINGS["good-order-of-three"]())
+    verdict = linearizable.examine_within(evidence, budget)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert f"cut after {budget} steps" in verdict.reason
+    assert linearizable.examine(evidence).status is Status.HOLDS
+
+
+def test_a_contradiction_is_found_without_a_search() -> None:
+    """What is wrong at one glance is a violation, however small the budget."""
+    evidence = gather(RECORDINGS["bad-held-twice"]())
+    assert linearizable.examine_within(evidence, 0).status is Status.VIOLATED
