@@ -2,6 +2,7 @@
 #   make demo   compare every strategy in the on-sale scenario (under a minute on two cores)
 #   make test   the tests, on real servers as far as these are here (`holdfast doctor` says)
 #   make live   the live tests with many repetitions (see docs/compose.md)
+#   make ablation  every safeguard switched off in turn, and caught (some minutes)
 #   make lint   formatting, lint, types
 #   make bench  speed and memory   make clean  remove what these made
 # Another interpreter: make PYTHON=python3.12 test
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-simulated test-live live lint bench clean
+.PHONY: demo test test-simulated test-live live lint bench ablation clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -36,6 +37,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+ablation: $(INSTALLED)
+	$(BIN)/python -m tests.ablation.report
 
 bench: $(INSTALLED)
 	for benchmark in $(BENCHMARKS); do PYTHONPATH=. $(BIN)/python $$benchmark || exit 1; done

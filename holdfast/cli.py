@@ -15,30 +15,41 @@ from holdfast.options import (
     Agree,
     AllowDestructive,
     Budget,
+    Buyers,
+    Capacity,
     Crossings,
     Database,
     DatabaseUrl,
+    Depth,
     Faults,
     Format,
+    Happenings,
     Histories,
     Jobs,
     Limit,
     Modes,
+    OneMode,
     OnlyBuyers,
     Out,
     OutputFormat,
+    Preemptions,
     RedisUrl,
     Required,
     Runs,
     ScenarioName,
+    SearchBudget,
+    SearchName,
     Seed,
     Settings,
     Stack,
     Strategies,
+    Strategy,
     Sweeps,
     TimeFactor,
     ToxiproxyUrl,
     Trace,
+    Twice,
+    Visits,
     What,
 )
 
@@ -111,6 +122,53 @@ def compare(  # noqa: PLR0913 - a command has as many parameters as options
         budget_s=budget,
     )
     answer(lambda: run_compare(choices))
+
+
+@app.command()
+def explore(  # noqa: PLR0913 - a command has as many parameters as options
+    strategy: Strategy,
+    *,
+    buyers: Buyers = 2,
+    capacity: Capacity = 1,
+    visits: Visits = None,
+    faults: Happenings = None,
+    persistence: OneMode = None,
+    db: Database = "sqlite",
+    search: SearchName = "auto",
+    budget: SearchBudget = 60.0,
+    seed: Seed = 1,
+    preemptions: Preemptions = None,
+    depth: Depth = None,
+    twice: Twice = False,
+    jobs: Jobs = None,
+    output: OutputFormat = Format.TEXT,
+    require: Required = None,
+    out: Out = Path("holdfast-out"),
+) -> None:
+    """Search every schedule of a small world, or find the shortest story of how it breaks."""
+    from holdfast.commands import answer
+    from holdfast.explore import ExploreChoices, run_explore
+
+    choices = ExploreChoices(
+        strategy=strategy,
+        buyers=buyers,
+        capacity=capacity,
+        visits=visits,
+        faults=faults,
+        persistence=persistence,
+        database=db,
+        search=search,
+        budget_s=budget,
+        seed=seed,
+        preemptions=preemptions,
+        depth=depth,
+        twice=twice,
+        jobs=jobs,
+        as_json=output is Format.JSON,
+        required=require or [],
+        out=out,
+    )
+    answer(lambda: run_explore(choices))
 
 
 @app.command()

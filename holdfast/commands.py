@@ -25,6 +25,7 @@ from holdfast.terminal import fold, output, progress_bar, put, reader_may_leave,
 from model.history import History
 from model.history_file import read_history
 from model.scenario_file import load_scenario
+from properties.exploration.trace import is_trace
 from properties.judge import judge
 from properties.verdicts import Status, Verdict
 
@@ -139,6 +140,10 @@ def run_replay(
     trace: Path, *, crossings: bool, sweeps: bool, only_buyers: str | None, limit: int | None
 ) -> ExitStatus:
     """Replay a stored history and show it; INCONCLUSIVE if it went another way."""
+    if is_trace(trace):
+        from holdfast.retrace import run_retrace
+
+        return run_retrace(trace)
     actors = None if only_buyers is None else _actors(only_buyers)
     found = replay(trace)
     _warn(trace, found.stored)

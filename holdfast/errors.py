@@ -16,10 +16,12 @@ from enum import IntEnum
 from chaos.faults import UnsupportedFault
 from chaos.plans import EmptyFault, UnknownFault
 from model.database import DatabaseUnavailable, UnknownDatabase
+from model.exploring.small_world import WorldError
 from model.history_file import HistoryError
 from model.run import WrongAdmission
 from model.scenario_file import ScenarioError
 from model.spec_codec import SpecError
+from properties.exploration.trace import TraceError
 from reservation.catalogue import BadOption, UnknownStrategy
 
 
@@ -62,6 +64,8 @@ WRONG_INPUT = (
     HistoryError,
     UnknownDatabase,
     DatabaseUnavailable,
+    WorldError,
+    TraceError,
 )
 
 

@@ -156,3 +156,47 @@ Limit = Annotated[
     int | None, typer.Option(metavar="N", parser=_from_one, help="Show so many lines.")
 ]
 What = Annotated[ShelfName, typer.Argument(help="What to list.")]
+Strategy = Annotated[
+    str, typer.Argument(help="A strategy; options follow a colon: redis-counter:recheck=false.")
+]
+Buyers = Annotated[int, typer.Option(metavar="N", parser=_from_one, help="Buyers, 1 to 6.")]
+Capacity = Annotated[int, typer.Option(metavar="C", parser=_from_one, help="Tickets there are.")]
+Visits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="V,W",
+        help="What each buyer does once they hold: pay, release, leave, again; joined by + at the "
+        "same time (pay+pay is a double click), by > in turn. Default: all pay.",
+    ),
+]
+Happenings = Annotated[
+    str | None,
+    typer.Option(
+        "--faults",
+        metavar="X,Y",
+        help="What may happen once, anywhere: redis-kill, redis-power-loss, lost-reply, app-kill, "
+        "db-restart, expire, sweep; X:2 for twice. Default: nothing.",
+    ),
+]
+OneMode = Annotated[
+    str | None,
+    typer.Option("--persistence", metavar="P", help="none, rdb, aof-always, ... Default: none."),
+]
+SearchName = Annotated[
+    str,
+    typer.Option(
+        "--search", metavar="S", help="auto, exhaustive, pct or random. auto samples what is left."
+    ),
+]
+SearchBudget = Annotated[
+    float,
+    typer.Option("--budget", metavar="SECONDS", parser=_seconds, help="Search for so long."),
+]
+Preemptions = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=_whole, help="Search schedules with so few preemptions."),
+]
+Depth = Annotated[
+    int | None, typer.Option(metavar="N", parser=_from_one, help="Search so many moves deep.")
+]
+Twice = Annotated[bool, typer.Option("--twice", help="Execute every schedule twice and compare.")]

@@ -37,7 +37,8 @@ SOLD_OUT = 0
 NOT_SEEDED = -1
 
 _FLOOR_MS = 60_000
-_MARK_MS = 3_600_000
+SETTLED_FOR_S = 3600.0  # how long it is remembered that a sale was settled
+_MARK_MS = round(SETTLED_FOR_S * 1000)
 
 
 class CounterLedger:

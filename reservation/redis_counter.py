@@ -13,7 +13,7 @@ Options that switch a safeguard off: `script = two-steps` (B20), `give_back = un
 
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from reservation.api import (
     AdmissionKind,
@@ -27,7 +27,7 @@ from reservation.api import (
     SweepReport,
 )
 from reservation.boundary import database_reading
-from reservation.counter_ledger import NOT_SEEDED, SOLD_OUT, CounterLedger
+from reservation.counter_ledger import NOT_SEEDED, SETTLED_FOR_S, SOLD_OUT, CounterLedger
 from reservation.errors import HoldExpired, NotApplied, SoldOut
 from reservation.event_stock import counts, deduct, deduct_if_enough, remaining
 from reservation.redis_terms import COMMON_CHOICES, COMMON_DEFAULTS, refuse_task, required_redis
@@ -39,6 +39,15 @@ _SOLD_OF = select(orders.c.hold_id).where(
     orders.c.hold_id.in_(bindparam("hold_ids", expanding=True))
 )
 _SOLD_OF_EVENT = select(orders.c.hold_id).where(orders.c.event_id == bindparam("event"))
+_SALE = select(func.max(orders.c.id)).where(
+    orders.c.hold_id == bindparam("hold"), orders.c.created_at > bindparam("since")
+)
+_LATER = select(func.coalesce(func.sum(orders.c.quantity), 0)).where(
+    orders.c.event_id == bindparam("event"), orders.c.id > _SALE.scalar_subquery()
+)
+_LEFT_BY_SALE = select(events.c.remaining_ticket + _LATER.scalar_subquery()).where(
+    events.c.id == bindparam("event"), _SALE.scalar_subquery().is_not(None)
+)
 
 SEEDINGS = 3  # tries to seed a counter that keeps vanishing
 
@@ -49,6 +58,7 @@ class RedisCounter:
     def __init__(self, stores: Stores, options: dict[str, Any]) -> None:
         """Take the options named in `INFOS`."""
         self._engine = stores.engine
+        self._clock = stores.clock
         self._till = Till(stores, till_options(options))
         self._ledger = CounterLedger(
             required_redis(stores, "redis-counter"),
@@ -108,10 +118,27 @@ class RedisCounter:
             return left is not None
 
         def drop(hold: Hold) -> None:
-            left = after[-1] if after else None
+            left = after[-1] if after else self._left_by_sale(hold)
             self._ledger.settle(hold.event_id, hold.hold_id, hold.quantity, left)
 
         return self._till.sell(request, verify=self._verify, take=take, drop=drop)
+
+    def _left_by_sale(self, hold: Hold) -> int | None:
+        """Work out what the deduction of a sold hold had left, when this is not the try that sold.
+
+        A reaper that looked before that sale's commit may have given the tickets back, and only
+        the deduction's outcome tells. Orders are numbered in the order of their deductions, which
+        the event's row serialises: what remains now, and what later orders took, is what it left.
+        A sale is looked up only while the ledger surely remembers whether it was settled.
+
+        Raises:
+            NotApplied: the database failed.
+        """
+        since = self._clock.now() - SETTLED_FOR_S / 2
+        asked = {"event": hold.event_id, "hold": hold.hold_id, "since": since}
+        with database_reading(self._engine) as connection:
+            left = connection.execute(_LEFT_BY_SALE, asked).scalar()
+        return None if left is None else int(left)
 
     def _verify(self, hold: Hold) -> None:
         if not self._ledger.is_live(hold):

@@ -155,7 +155,7 @@ class SimulatedPool(redis.ConnectionPool):
         self._places = places
         self._place_timeout_s = timeout_s
         self._placed: set[int] = set()
-        super().__init__(connection_class=SimulatedConnection, **kwargs)
+        super().__init__(**kwargs)
 
     def get_connection(self, *_deprecated: Any, **_options: Any) -> Any:
         """A connected connection.
@@ -209,7 +209,7 @@ class VirtualBackoff(AbstractBackoff):
         return 0.0
 
 
-def make_client(
+def make_client(  # noqa: PLR0913 - what a client is made of
     kernel: Kernel,
     simulated: SimulatedRedis,
     link: Link,
@@ -219,13 +219,15 @@ def make_client(
     timeout_s: float,
     retries: int,
     draw: Random,
+    connection: type[SimulatedConnection] = SimulatedConnection,
 ) -> redis.Redis:
-    """A redis-py client of one application server."""
+    """A redis-py client of one application server, its connections of the class `connection`."""
     backoff = VirtualBackoff(kernel, draw, base_s=0.01, cap_s=1.0)
     pool = SimulatedPool(
         kernel,
         places,
         timeout_s,
+        connection_class=connection,
         simulated=simulated,
         link=link,
         travel=travel,

@@ -213,12 +213,17 @@ def _is_locking(sql: str) -> bool:
 
 
 def make_engine(
-    kernel: Kernel, server: SimulatedSQLite, *, places: Places, timeout_s: float
+    kernel: Kernel,
+    server: SimulatedSQLite,
+    *,
+    places: Places,
+    timeout_s: float,
+    connection: type[SimulatedDBConnection] = SimulatedDBConnection,
 ) -> Engine:
-    """An engine of one application server."""
+    """An engine of one application server, whose connections are of the class `connection`."""
     template = _template_engine()
     pool = VirtualTimePool(
-        lambda: SimulatedDBConnection(server),
+        lambda: connection(server),
         kernel,
         places,
         timeout_s,

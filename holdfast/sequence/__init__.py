@@ -1,0 +1,1 @@
+"""A counterexample as people read it: a table with a column an actor, Mermaid, SVG."""

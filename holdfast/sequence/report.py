@@ -1,0 +1,165 @@
+"""What a search found, printed for people or as JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from holdfast import __version__
+from holdfast.matrix import STYLES
+from holdfast.sequence.diagrams import conclusion
+from holdfast.sequence.table import legend, table
+from holdfast.sequence.telling import story
+from holdfast.terminal import fold, output, put, width
+from properties.exploration.finding import ORDERED, Claim, Exploration
+from properties.exploration.shrinking import Counterexample
+from properties.verdicts import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A counterexample with its files."""
+
+    found: Counterexample
+    trace: Path
+
+    @property
+    def replay(self) -> str:
+        """The command that executes it again."""
+        return f"holdfast replay {self.trace}"
+
+
+def as_dict(found: Exploration, stories: Sequence[Told]) -> dict[str, Any]:
+    """The answer of `--format json`."""
+    first = stories[0] if stories else None
+    return {
+        "holdfast": __version__,
+        "command": "explore",
+        "strategy": found.world.strategy,
+        "world": found.world.as_dict(),
+        "search": found.search,
+        "status": found.status.value,
+        "complete": found.complete,
+        "cut": found.cut or None,
+        "schedules": found.schedules,
+        "states": found.states,
+        "final_states": len(found.finals),
+        "depth": found.depth,
+        "seconds": round(found.seconds, 3),
+        "invariants": _invariants(found),
+        "sometimes": sorted(found.seen),
+        "crash": found.crash or None,
+        "story": [] if first is None else story(first.found),
+        "replay": None if first is None else first.replay,
+        "counterexamples": [
+            {
+                "invariant": each.found.invariant,
+                "message": each.found.violation.message,
+                "story": story(each.found),
+                "turns": len(each.found.turns),
+                "replay": each.replay,
+            }
+            for each in stories
+        ],
+    }
+
+
+def _invariants(found: Exploration) -> dict[str, Mapping[str, Any]]:
+    return {
+        name: {
+            "status": status.value,
+            "examined": found.claims[name].examined,
+            "final_states_violated": found.claims[name].violated,
+            "found_after": found.breaches[name].found_after if name in found.breaches else None,
+            "reason": _reason(found, name, status),
+        }
+        for name, status in found.statuses().items()
+    }
+
+
+def _reason(found: Exploration, name: str, status: Status) -> str:
+    if status is not Status.INCONCLUSIVE:
+        return ""
+    claim = found.claims[name]
+    if claim.held and name in ORDERED:
+        return ORDERED[name]
+    if claim.held and found.cut:
+        return f"no violation in what was searched, but it was cut: {found.cut}"
+    return claim.open_reason or f"nothing to judge was reached: {found.cut}"
+
+
+def print_exploration(found: Exploration, stories: Sequence[Told]) -> None:
+    """Print what was covered, every verdict, and the counterexamples."""
+    console = output()
+    columns = width(console)
+    for line in _heading(found, columns):
+        put(console, line)
+    put(console)
+    wide = max(map(len, found.claims))
+    for name, status in found.statuses().items():
+        claim = found.claims[name]
+        first, *more = fold(
+            f"{status.value.upper()}  {_detail(found, name, status, claim)}",
+            columns - wide - 2,
+        )
+        word = Text(first)
+        word.stylize(STYLES[status], 0, len(status.value))
+        put(console, Text.assemble(f"{name:<{wide}}  ", word))
+        for row in more:
+            put(console, f"{'':<{wide}}  {row}")
+    never = [name for name in ("hold-acknowledged", "order-made") if name not in found.seen]
+    for line in fold(", ".join(sorted(found.seen)) or "nothing", columns, "reached: "):
+        put(console, line)
+    if never:
+        put(console, f"never reached: {', '.join(never)}")
+    for told in stories:
+        put(console)
+        print_counterexample(told.found, console)
+        put(console, told.replay)
+
+
+def _detail(found: Exploration, name: str, status: Status, claim: Claim) -> str:
+    if status is Status.VIOLATED:
+        after = found.breaches[name].found_after
+        where = f"in {claim.violated} of {len(found.finals)} final states"
+        return f"{where}, first after {after} schedules"
+    if status is Status.HOLDS:
+        return f"{claim.examined} examined"
+    return f"{_reason(found, name, status)}"
+
+
+def _heading(found: Exploration, columns: int) -> list[Text | str]:
+    small = found.world
+    strikes = ", ".join(f"{n} {name}" for name, n in small.happenings.items()) or "no faults"
+    kept = f", persistence {small.persistence.value}" if small.persistence else ""
+    visits = ", ".join(small.visits)
+    title = (
+        f"{small.strategy}: {len(small.visits)} buyers ({visits}), capacity {small.capacity},"
+        f" {strikes}{kept}, database {small.database}"
+    )
+    covered = (
+        f"{found.search} search, {'COMPLETE' if found.complete else 'CUT'}:"
+        f" {found.schedules} schedules, {found.states} states, {len(found.finals)} final states,"
+        f" depth {found.depth}"
+    )
+    lines: list[Text | str] = [Text(line, style="bold") for line in fold(title, columns)]
+    lines += fold(covered, columns)
+    if found.cut:
+        lines += fold(f"cut: {found.cut}; what follows is no proof", columns)
+    return lines
+
+
+def print_counterexample(found: Counterexample, console: Any) -> None:
+    """Print what is wrong, the turns that matter, and the table."""
+    columns = width(console)
+    for line in fold(conclusion(found), columns):
+        put(console, Text(line, style=STYLES[Status.VIOLATED]))
+    for line in fold("; ".join(story(found)), columns, "  "):
+        put(console, line)
+    for line in legend(found, columns):
+        put(console, line)
+    put(console)
+    for line in table(found, columns):
+        put(console, line)

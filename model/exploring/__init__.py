@@ -1,0 +1,1 @@
+"""Small worlds whose every crossing waits for a chooser: the engine under schedule exploration."""

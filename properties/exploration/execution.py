@@ -1,0 +1,113 @@
+"""One execution after the other of the same small world, and the fence around non-determinism."""
+
+from collections.abc import Sequence
+
+from model.exploring.prepared import prepared_ground
+from model.exploring.small_world import SmallWorld
+from model.exploring.turn import Turn
+from model.exploring.world import World
+
+_INTERRUPTING = ("lost-reply", "app-kill", "db-restart", "expire")
+
+
+class NotDeterministic(Exception):
+    """The same choices led elsewhere: the code under test looks at something not under control."""
+
+    def __init__(self, number: int, first: str, second: str) -> None:
+        self.number, self.first, self.second = number, first, second
+        super().__init__(
+            f"the same schedule went two ways, first at turn {number}:\n  once:  {first}\n"
+            f"  again: {second}\nThe code under test reads something that is not in its Stores: the"
+            " wall clock, a random number or uuid, the order of a set, another thread. Give it"
+            " through Stores, or sort"
+        )
+
+
+def first_divergence(once: Sequence[str], again: Sequence[str]) -> NotDeterministic | None:
+    """Compare two executions, turn by turn; returns the first difference."""
+    for number, (one, other) in enumerate(zip(once, again, strict=False), start=1):
+        if one != other:
+            return NotDeterministic(number, one, other)
+    if len(once) != len(again):
+        number = min(len(once), len(again))
+        longer = once if len(once) > number else again
+        words = (longer[number], "(ended)")
+        first, second = words if longer is once else (words[1], words[0])
+        return NotDeterministic(number + 1, first, second)
+    return None
+
+
+class Executions:
+    """Makes worlds, brings them to where a schedule leads, and checks that it leads there again."""
+
+    def __init__(self, small: SmallWorld, *, reduce: bool = True) -> None:
+        self.small = small
+        self.reduce = reduce
+        self.ground = prepared_ground(small)
+        self.replayed = 0
+
+    def close(self) -> None:
+        """Close the database."""
+        self.ground.close()
+
+    def whole(self, world: World) -> bool:
+        """Whether a write transaction may count as one move here.
+
+        It may when nothing can strike inside it: nobody else can see or change anything between
+        its first write, which takes the only lock, and its commit.
+        """
+        return self.reduce and not any(world.left.get(name) for name in _INTERRUPTING)
+
+    def meaning(self, world: World) -> tuple[bool, bool]:
+        """What a move stands for here: how much of an actor's code it carries out."""
+        return self.whole(world), world.begins_alone()
+
+    def take(self, world: World, choice: str) -> Turn:
+        """Carry out one choice."""
+        return world.take(choice, whole=self.whole(world))
+
+    def fresh(self) -> World:
+        """A world at its beginning."""
+        return World(self.ground)
+
+    def again(self, turns: Sequence[Turn]) -> World:
+        """A world after these turns.
+
+        Raises:
+            NotDeterministic: the choices led elsewhere this time.
+        """
+        world = self.fresh()
+        for number, turn in enumerate(turns, start=1):
+            self.check_possible(world, number, turn)
+            now = self.take(world, turn.choice)
+            if now.line != turn.line:
+                raise NotDeterministic(number, turn.line, now.line)
+        self.replayed += len(turns)
+        return world
+
+    @staticmethod
+    def check_possible(world: World, number: int, turn: Turn) -> None:
+        """Make sure that a choice exists.
+
+        Raises:
+            NotDeterministic: it did when it was made.
+        """
+        possible = world.choices()
+        if turn.choice not in possible:
+            raise NotDeterministic(number, turn.line, f"(possible: {', '.join(possible)})")
+
+    def expand(self, schedule: Sequence[str]) -> tuple[str, ...]:
+        """Spell out moves that were whole transactions, crossing by crossing."""
+        world = self.fresh()
+        spelled = []
+        for choice in schedule:
+            whole = self.whole(world)
+            spelled.append(choice)
+            world.take(choice)
+            while (
+                whole and choice not in self.small.happenings and world.inside(world.actor(choice))
+            ):
+                spelled.append(choice)
+                world.take(choice)
+        world.close()
+        return tuple(spelled)

@@ -1,0 +1,161 @@
+"""What a search found out: how much it covered, and what every invariant says to it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from model.exploring.small_world import SmallWorld
+from model.history import History
+from properties import sometimes
+from properties.evidence import gather
+from properties.judge import INVARIANTS, judge_evidence
+from properties.verdicts import Status
+
+COMPLETE = ""
+NOT_EXPLORED = {"sale-goes-on": "an explored world has no durations: nothing takes time in it"}
+ORDERED = {
+    "linearizable": "no violation, but only one history of each final state was judged, and this"
+    " claim is about the order of events within a history"
+}
+"""Claims that more than a state decides: state matching may pass over what breaks them."""
+
+EXPLORED = tuple(name for name in INVARIANTS if name not in NOT_EXPLORED)
+
+
+@dataclass(slots=True, kw_only=True)
+class Breach:
+    """The first schedule found that violates an invariant."""
+
+    invariant: str
+    message: str
+    schedule: tuple[str, ...]
+    found_after: int  # schedules
+
+
+@dataclass(slots=True, kw_only=True)
+class Claim:
+    """One invariant over all final states: chances, holding and violated ones, why it is open."""
+
+    examined: int = 0
+    held: int = 0
+    violated: int = 0
+    open_reason: str = ""
+
+    def status(self, *, complete: bool) -> Status:
+        """HOLDS needs a complete search, and a final state in which it could have failed."""
+        if self.violated:
+            return Status.VIOLATED
+        return Status.HOLDS if complete and self.held else Status.INCONCLUSIVE
+
+
+@dataclass(slots=True, kw_only=True)
+class Exploration:
+    """A search's result. `cut` says what ended it early; empty when it is complete.
+
+    `schedules` counts paths followed to their end or to a state already searched, `states` the
+    distinct states, `turns` the moves made anew, `replayed` those made again to come back to a
+    state. `finals` are the digests of the states in which everybody had ended.
+    """
+
+    world: SmallWorld
+    search: str
+    cut: str = "not begun"
+    schedules: int = 0
+    turns: int = 0
+    replayed: int = 0
+    depth: int = 0
+    seconds: float = 0.0
+    visited: set[bytes] = field(default_factory=set)
+    finals: set[bytes] = field(default_factory=set)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    breaches: dict[str, Breach] = field(default_factory=dict)
+    seen: Counter[str] = field(default_factory=Counter)
+    crash: str = ""
+    crash_schedule: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in INVARIANTS:
+            self.claims.setdefault(name, Claim(open_reason=NOT_EXPLORED.get(name, "")))
+
+    @property
+    def states(self) -> int:
+        """Distinct states."""
+        return len(self.visited)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every schedule within the world was covered."""
+        return not self.cut
+
+    def statuses(self) -> Mapping[str, Status]:
+        """What each invariant says to the whole search."""
+        return {
+            name: claim.status(complete=self.complete and name not in ORDERED)
+            for name, claim in self.claims.items()
+        }
+
+    @property
+    def status(self) -> Status:
+        """VIOLATED if anything was; HOLDS if the search is complete; else INCONCLUSIVE."""
+        if self.breaches:
+            return Status.VIOLATED
+        return Status.HOLDS if self.complete and not self.crash else Status.INCONCLUSIVE
+
+    def add(self, other: "Exploration") -> None:
+        """Add what another search of the same world found."""
+        if other.search != self.search:
+            self.search = f"{self.search}+{other.search}"
+        for name, breach in other.breaches.items():
+            if name not in self.breaches:
+                breach.found_after += self.schedules
+                self.breaches[name] = breach
+        self.schedules += other.schedules
+        self.turns += other.turns
+        self.replayed += other.replayed
+        self.depth = max(self.depth, other.depth)
+        self.seconds += other.seconds
+        self.visited |= other.visited
+        new = len(other.finals - self.finals)
+        self.finals |= other.finals
+        self.seen.update(other.seen)
+        self.crash = self.crash or other.crash
+        self.crash_schedule = self.crash_schedule or other.crash_schedule
+        for name, claim in other.claims.items():
+            mine = self.claims[name]
+            mine.examined += claim.examined
+            mine.held += claim.held
+            mine.violated += claim.violated if new else 0
+            mine.open_reason = mine.open_reason or claim.open_reason
+
+    def judge(self, history: History, schedule: tuple[str, ...]) -> list[str]:
+        """Judge one final history; returns the invariants it violates."""
+        evidence = gather(history)
+        witnesses = sometimes.count(evidence)
+        self.seen.update({name: 1 for name, count in witnesses.items() if count})
+        violated = []
+        for name, verdict in judge_evidence(evidence, witnesses).items():
+            if name in NOT_EXPLORED:
+                continue
+            claim = self.claims[name]
+            claim.examined += verdict.examined
+            if verdict.status is Status.VIOLATED:
+                claim.violated += 1
+                violated.append(name)
+                self._note(name, verdict.violations[0].message, schedule)
+            elif verdict.status is Status.HOLDS:
+                claim.held += 1
+            else:
+                claim.open_reason = claim.open_reason or verdict.reason
+        return violated
+
+    def _note(self, invariant: str, message: str, schedule: tuple[str, ...]) -> None:
+        known = self.breaches.get(invariant)
+        if known is None:
+            self.breaches[invariant] = Breach(
+                invariant=invariant,
+                message=message,
+                schedule=schedule,
+                found_after=self.schedules + 1,
+            )
+        elif len(schedule) < len(known.schedule):
+            known.schedule, known.message = schedule, message

@@ -1,0 +1,173 @@
+"""`holdfast explore` and the replay of its traces, as a user calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from holdfast.cli import app
+from properties.exploration.exhaustive import Search
+
+
+def call(*arguments: str, columns: int = 80) -> tuple[int, str, str]:
+    """Run a command; returns exit status, standard output, standard error."""
+    result = CliRunner().invoke(app, list(arguments), env={"COLUMNS": str(columns)})
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stored counterexample: Redis is killed between hold and payment."""
+    out = tmp_path_factory.mktemp("explored")
+    code, _, _ = call(
+        "explore",
+        "redis-hold",
+        "--visits",
+        "pay,leave",
+        "--faults",
+        "redis-kill",
+        "--out",
+        str(out),
+    )
+    assert code == 0
+    return out / "explored" / "redis-hold-no-overhold.json"
+
+
+def test_a_good_strategy_is_searched_wholly(tmp_path: Path) -> None:
+    """The JSON of a complete search: complete, counted, holding; exit 0 with what is required."""
+    code, printed, _ = call(
+        "explore", "db-cart", "--format", "json", "--require", "no-overbooking",
+        "--out", str(tmp_path),
+    )  # fmt: skip
+    answer = json.loads(printed)
+    assert code == 0
+    assert answer["command"] == "explore"
+    assert answer["complete"]
+    assert answer["status"] == "holds"
+    assert answer["states"] > answer["schedules"] > 1
+    assert answer["invariants"]["no-overbooking"]["status"] == "holds"
+    assert answer["story"] == []
+    assert answer["replay"] is None
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_counterexample_is_told_at_any_width(tmp_path: Path, columns: int) -> None:
+    """The table fits, the turns that matter are marked, the last line is the replay; exit 1."""
+    code, printed, _ = call(
+        "explore", "db-cart-naive", "--require", "no-overbooking", "--out", str(tmp_path),
+        columns=columns,
+    )  # fmt: skip
+    lines = printed.splitlines()
+    assert code == 1
+    assert "no-overbooking VIOLATED: event 1 sold 2 tickets of 1" in printed
+    assert all(len(line) <= columns for line in lines if not line.startswith("holdfast replay"))
+    for mark in "①②③":
+        assert sum(line.startswith(mark) for line in lines) >= 2  # in words, and in the table
+    folder = tmp_path / "explored"
+    assert (folder / "db-cart-naive-no-overbooking.mmd").read_text().startswith("sequenceDiagram")
+    picture = (folder / "db-cart-naive-no-overbooking.svg").read_text()
+    assert picture.startswith("<svg")
+    assert picture.rstrip().endswith("</svg>")
+    assert picture.count("<rect") == picture.count("rx=") + 1
+    for mark in "①②③":
+        assert mark in picture
+
+
+def test_a_trace_is_replayed_byte_for_byte(trace: Path) -> None:
+    """The stored schedule goes the same way, and would be stored with the same bytes."""
+    code, printed, _ = call("replay", str(trace))
+    assert code == 0
+    assert "reproduced byte for byte" in printed
+    assert "no-overhold VIOLATED" in printed
+
+
+def test_a_trace_outlives_a_change_of_the_code(trace: Path, tmp_path: Path) -> None:
+    """A trace whose code has changed says where it first diverged; exit 3."""
+    text = trace.read_text().replace('"redis GET hold:{1}:hold-A"', '"redis HGET hold:{1}:hold-A"')
+    assert text != trace.read_text()
+    changed = tmp_path / "changed.json"
+    changed.write_text(text)
+    code, _, complaint = call("replay", str(changed))
+    assert code == 3
+    assert "first diverged at turn" in complaint
+    assert "stored: A | redis HGET" in complaint
+    assert "now:    A | redis GET" in complaint
+
+
+def test_a_damaged_trace_is_one_message(trace: Path, tmp_path: Path) -> None:
+    """Truncated, of another format, or with turns missing: exit 2, and the repair."""
+    whole = trace.read_text()
+    for text, repair in (
+        (whole[: len(whole) // 2], "explore again"),
+        (whole.replace('"format": 1', '"format": 9'), "with that version, or explore again"),
+        (whole.replace('"count": ', '"count": 9'), "turns are missing"),
+    ):
+        damaged = tmp_path / "damaged.json"
+        damaged.write_text(text)
+        code, _, complaint = call("replay", str(damaged))
+        assert code == 2
+        assert repair in complaint.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["explore", "redis-hld"], "did you mean 'redis-hold'"),
+        (["explore", "db-cart", "--buyers", "9"], "1 to 6"),
+        (["explore", "db-cart", "--buyers", "6", "--search", "exhaustive"], "--search pct"),
+        (["explore", "db-cart", "--faults", "redis-kill"], "no Redis"),
+        (["explore", "redis-hold", "--faults", "redis-kil"], "did you mean 'redis-kill'"),
+        (["explore", "redis-hold", "--faults", "redis-kill:x"], "redis-kill:2"),
+        (["explore", "db-cart", "--visits", "pey"], "did you mean 'pay'"),
+        (["explore", "db-cart", "--search", "all"], "allowed: auto"),
+        (["explore", "db-cart", "--db", "oracle"], "allowed: sqlite"),
+        (["explore", "redis-hold", "--persistence", "aof"], "aof-always"),
+        (["explore", "db-cart", "--require", "luck"], "unknown"),
+        (["explore", "db-cart,db-derived"], "name one"),
+    ],
+)
+def test_wrong_input_is_one_message(arguments: list[str], said: str) -> None:
+    """Exit 2; the place, the value and the repair; nothing on standard output."""
+    code, printed, complaint = call(*arguments)
+    assert code == 2
+    assert not printed
+    assert said in complaint
+
+
+def test_a_cut_search_is_inconclusive(tmp_path: Path) -> None:
+    """A search that could not finish never passes: exit 3."""
+    code, printed, _ = call(
+        "explore", "db-cart", "--buyers", "3", "--search", "exhaustive", "--depth", "4",
+        "--require", "no-overbooking", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert code == 3
+    assert "CUT" in printed
+
+
+def test_ctrl_c_tells_what_was_covered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted search prints what it has and exits 3."""
+    check = Search._check
+
+    def interrupted(search: Search) -> None:
+        if search.found.states > 8:
+            raise KeyboardInterrupt
+        check(search)
+
+    monkeypatch.setattr(Search, "_check", interrupted)
+    code, printed, _ = call("explore", "db-cart", "--out", str(tmp_path))
+    assert code == 3
+    assert "CUT" in printed
+    assert "interrupted" in printed
+
+
+def test_samples_on_two_processes(tmp_path: Path) -> None:
+    """PCT on two processes finds the race, and says that it is a sample."""
+    code, printed, _ = call(
+        "explore", "redis-hold-racy", "--search", "pct", "--budget", "4", "--jobs", "2",
+        "--format", "json", "--require", "no-overbooking", "--out", str(tmp_path),
+    )  # fmt: skip
+    answer = json.loads(printed)
+    assert code == 1
+    assert not answer["complete"]
+    assert answer["replay"].startswith("holdfast replay ")
