@@ -32,7 +32,6 @@ MISTAKES = {
     "compare --seed x": ("--seed", "'x' is not a whole number"),
     "compare --jobs 0": ("--jobs", "0 is not 1 or more"),
     "compare --budget -1": ("--budget", "'-1'"),
-    "compare --db postgres": ("--db", "postgres", "--db sqlite"),
     "compare --db mysql": ("--db", "mysql", "sqlite"),
     "compare --set capacity=0": ("capacity = 0", "at least 1"),
     "compare --set arrivals.buyers=-5": ("arrivals.buyers", "-5"),

@@ -7,6 +7,7 @@ from chaos.plans import EmptyFault
 from holdfast.choices import parse_strategies
 from holdfast.errors import WrongCommand
 from holdfast.experiment import Experiment, plan_experiment
+from model.database import UnknownDatabase
 from model.scenario import Plan, Scenario
 from model.scenario_file import load_scenario
 from reservation.catalogue import STRATEGIES, BadOption, UnknownStrategy
@@ -107,8 +108,8 @@ def test_wrong_choices_are_refused_before_anything_runs(small: Scenario) -> None
         plan_experiment(small, faults=["a+a"])
     with pytest.raises(WrongCommand, match="--runs: 0"):
         plan_experiment(small, runs=0)
-    with pytest.raises(WrongCommand, match=r"--db: 'postgres'.*--db sqlite"):
-        plan_experiment(small, database="postgres")
+    with pytest.raises(UnknownDatabase, match=r"mysql.*sqlite"):
+        plan_experiment(small, database="mysql")
 
 
 def test_a_wrong_option_in_the_scenario_is_refused_even_if_unused(small: Scenario) -> None:

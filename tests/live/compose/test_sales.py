@@ -20,17 +20,30 @@ def arm(stack: ComposeStack) -> Iterator[Arm]:
         yield arm_on(stack, nursery)
 
 
-@pytest.mark.extended
 def test_a_killed_container_forgets_its_holds(arm: Arm) -> None:
-    """Without persistence `redis-hold` breaks promises, and overbooks within a few sales."""
-    told = [
-        hold_sale(arm, "redis-hold", hostile(), "kill", seed=seed) for seed in range(1, TRIES + 1)
-    ]
-    assert all(each.history.faults[0].struck for each in told)
-    assert "violated" in {each.says("no-overbooking") for each in told}
+    """Without persistence `redis-hold` overbooks within a few sales."""
+    found = set()
+    for seed in range(1, TRIES + 1):
+        told = hold_sale(arm, "redis-hold", hostile(), "kill", seed=seed)
+        assert told.history.faults[0].struck
+        found.add(told.says("no-overbooking"))
+        if "violated" in found:
+            break
+    assert "violated" in found
 
 
-@pytest.mark.extended
+def test_the_recheck_breaks_promises_instead(arm: Arm) -> None:
+    """Without persistence but with a second look at the stock, nothing is sold twice."""
+    found = set()
+    for seed in range(1, TRIES + 1):
+        told = hold_sale(arm, "redis-hold-recheck", hostile(), "kill", seed=seed)
+        assert told.says("no-overbooking") == "holds", told.assessment.verdicts["no-overbooking"]
+        found.add(told.says("hold-honoured"))
+        if "violated" in found:
+            break
+    assert "violated" in found
+
+
 @pytest.mark.parametrize("mode", [Persistence.AOF_EVERYSEC, Persistence.AOF_ALWAYS])
 def test_a_killed_container_with_an_append_only_file_does_not(arm: Arm, mode: Persistence) -> None:
     """The file is on a named volume: every hold survives, every promise is kept."""
