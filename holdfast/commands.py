@@ -125,7 +125,9 @@ def compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus
     status = exit_status(required, found)
     if result.cut_short:
         complain(result.cut_short)
-    useless = result.workers_lost or not any(cell.runs for cell in result.cells)
+    useless = result.workers_lost or not any(
+        not run.crash for cell in result.cells for run in cell.runs
+    )
     return ExitStatus.INCONCLUSIVE if status is ExitStatus.DONE and useless else status
 
 

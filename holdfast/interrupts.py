@@ -26,6 +26,11 @@ def listen() -> None:
             signal.signal(number, _interrupt)
 
 
+def asked() -> bool:
+    """Whether the end was asked for."""
+    return bool(_asked)
+
+
 def check() -> None:
     """Go on, unless the end was asked for.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+LARGEST_TIME_FACTOR = 300.0
+
 
 class Format(StrEnum):
     """How to print."""
@@ -46,6 +48,16 @@ def _seconds(text: str) -> float:
     if not 0.0 < number < math.inf:
         raise typer.BadParameter(f"{text!r} is not a number of seconds above 0")
     return number
+
+
+def _time_factor(text: str) -> float:
+    factor = _seconds(text)
+    if factor > LARGEST_TIME_FACTOR:
+        raise typer.BadParameter(
+            f"{text} is more than {LARGEST_TIME_FACTOR:g}: a call of 1 ms would be so long in the"
+            " scenario's time that its bounds break by themselves"
+        )
+    return factor
 
 
 def _folder(text: str | Path) -> Path:
@@ -141,8 +153,8 @@ TimeFactor = Annotated[
     typer.Option(
         "--time-factor",
         metavar="F",
-        parser=_seconds,
-        help="How many of the scenario's seconds pass in one; small is better evidence.",
+        parser=_time_factor,
+        help="How many of the scenario's seconds pass in one, at most 300; small is better.",
     ),
 ]
 Trace = Annotated[Path, typer.Argument(help="A stored history, as reports name it.")]

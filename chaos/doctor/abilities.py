@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from chaos import needs
 from chaos.doctor.components import Component, Name
-from chaos.faults import AppKill, AppPause, Fault, PaymentTimeouts, SweeperStopped
+from chaos.faults import (
+    AppKill,
+    AppPause,
+    Fault,
+    LostReplies,
+    PaymentTimeouts,
+    SweeperStopped,
+)
 from chaos.injectors.refusals import not_for_servers
 from chaos.plans import describe, faults_of
 
@@ -26,7 +33,7 @@ _NEEDED: Mapping[needs.Component, Name] = {
     needs.Component.TOXIPROXY: Name.TOXIPROXY,
     needs.Component.COMPILER: Name.COMPILER,
 }
-_OF_THE_APPLICATION = AppKill | AppPause | SweeperStopped | PaymentTimeouts
+_OF_THE_APPLICATION = AppKill | AppPause | SweeperStopped | PaymentTimeouts | LostReplies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

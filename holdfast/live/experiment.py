@@ -123,6 +123,8 @@ def run_live_experiment(
                     break
                 if on_run is not None:
                     on_run(done + 1, total)
+        if interrupts.asked():
+            live.cut_short = live.cut_short or INTERRUPTED
         cells = sum_up(experiment.cells, live.runs)
         stories = list(_stories(cells, experiment, folder))
         return LiveResult(

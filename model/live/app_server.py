@@ -27,8 +27,10 @@ from model.live import wire
 from model.live.crossings import Crossings, Trap
 from model.live.database_client import make_engine
 from model.live.redis_client import make_client
+from model.scenario import Isolation
 from reservation.api import PaymentStatus, PaymentTimeout, Stores
 from reservation.catalogue import find
+from reservation.conflicts import retrying
 from reservation.errors import NotApplied, Refused, UnknownOutcome
 
 THREAD_STACK_BYTES = 512 * 1024  # 200 workers a server; the default asks for 8 MiB each
@@ -56,6 +58,9 @@ class ServerSettings(NamedTuple):
     redis_retries: int
     backoff_s: tuple[float, float]
     skew_s: float
+    isolation: Isolation
+    conflict_retries: int
+    statement_timeout_s: float  # 0: none
 
 
 class SkewedClock:
@@ -192,6 +197,8 @@ def _build(settings: ServerSettings, line: Line, crossings: Crossings, clock: Sk
         pool_timeout_s=settings.database_pool_timeout_s,
         timeout_s=settings.database_timeout_s,
         lock_timeout_s=settings.lock_timeout_s,
+        statement_timeout_s=settings.statement_timeout_s,
+        isolation=settings.isolation,
     )
     redis = None
     if settings.redis_url is not None:
@@ -210,7 +217,8 @@ def _build(settings: ServerSettings, line: Line, crossings: Crossings, clock: Sk
         clock=clock,
         tasks=Tasks(line),
     )
-    return find(settings.strategy).build(stores, settings.options)
+    strategy = find(settings.strategy).build(stores, settings.options)
+    return retrying(strategy, clock, settings.conflict_retries)
 
 
 def _work(calls: socket.socket, strategy: Any, crossings: Crossings) -> None:

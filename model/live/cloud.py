@@ -160,8 +160,10 @@ class LiveCloud:
             self.on_sprung(server, number, *details)
             return
 
+        process = server.process
+
         def reply(status: PaymentStatus | None) -> None:
-            server.answer(number, None if status is None else status.value)
+            server.answer(process, number, None if status is None else status.value)
 
         call, key, amount_cents, actor = details
         self.provider.handle(call, key, amount_cents, actor, reply)
@@ -205,6 +207,11 @@ def server_settings(
             redis_pool=tier.redis_pool,
             redis_timeout_s=scale.timeout(tier.redis_timeout_s),
             redis_retries=tier.redis_retries,
+            isolation=tier.isolation,
+            conflict_retries=tier.conflict_retries,
+            statement_timeout_s=(
+                scale.timeout(tier.statement_timeout_s) if tier.statement_timeout_s else 0.0
+            ),
             backoff_s=(max(first_s, LEAST_BACKOFF_S), max(longest_s, LEAST_BACKOFF_S)),
             skew_s=scale.length(stream(spec.seed, "skew", number).gauss(0.0, tier.clock_skew_sd_s)),
         )

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, create_engine, event
 
 from chaos.faults import Target
 from model.live.crossings import Crossings
+from model.scenario import Isolation
 from model.sqlite.server import classify
 
 
@@ -100,9 +101,20 @@ def make_engine(
     pool_timeout_s: float,
     timeout_s: float,
     lock_timeout_s: float,
+    statement_timeout_s: float,
+    isolation: Isolation,
 ) -> Engine:
-    """The engine of one application server."""
-    engine = create_engine(url, pool_size=connections, max_overflow=0, pool_timeout=pool_timeout_s)
+    """The engine of one application server; a statement timeout of 0 is none."""
+    engine = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=pool_timeout_s,
+        isolation_level=isolation.replace("-", " ").upper(),
+    )
+    limits_ms = {"lock_timeout": max(1, round(lock_timeout_s * 1000))}
+    if statement_timeout_s:
+        limits_ms["statement_timeout"] = max(1, round(statement_timeout_s * 1000))
 
     def connect(_dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
         crossings.request(Target.DATABASE, "CONNECT")
@@ -111,7 +123,7 @@ def make_engine(
             **keywords,
             cursor_factory=WatchedCursor,
             connect_timeout=max(2, round(timeout_s)),  # whole seconds are all that libpq knows
-            options=f"-c lock_timeout={max(1, round(lock_timeout_s * 1000))}",
+            options=" ".join(f"-c {name}={limit}" for name, limit in limits_ms.items()),
         )
         connection.crossings = crossings
         connection.patience_s = timeout_s + lock_timeout_s

@@ -7,6 +7,7 @@ not overlap.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +26,7 @@ from chaos.faults import (
     Partition,
     PaymentTimeouts,
     PlannedFault,
-    RedisDeath,
     Slow,
-    SlowFsync,
     SweeperStopped,
     Target,
     UnsupportedFault,
@@ -41,6 +40,7 @@ from model.live.server import AppServer
 from model.live.timescale import TimeScale
 from model.scenario import Scenario
 
+LEAST_DELAY_S = 0.001
 Steps = Generator[simpy.Event, Any, None]
 Released = Callable[[bool], None]
 """Lets the thread in the trap go on; True: it must not see its reply."""
@@ -67,14 +67,26 @@ def _refusal(
             return "the payment provider can only be silent here; use payment-timeout"
         case LostReplies() if isinstance(when, AtCrossing) and when.leg is not Leg.REPLY:
             return 'a reply is lost on the reply leg; write `crossing` as "... reply ..."'
-        case Slow() if 2.0 * scale.length(fault.extra_s) >= _timeout_s(fault, scenario, scale):
-            return "a round trip would take longer than the client's timeout; use a partition"
+        case Slow() if (why := _slow_refusal(fault, scenario, scale)) is not None:
+            return why
         case AppKill() | AppPause() | LostReplies() | PaymentTimeouts() | SweeperStopped():
             return None
         case ClockStep(target=None):
             return None
         case _:
             return stack.refuses(for_stack(fault, scale))
+
+
+def _slow_refusal(fault: Slow, scenario: Scenario, scale: TimeScale) -> str | None:
+    wall_s = scale.length(fault.extra_s)
+    if 2.0 * wall_s >= _timeout_s(fault, scenario, scale):
+        return "a round trip would take longer than the client's timeout; use a partition"
+    if wall_s < LEAST_DELAY_S:
+        return (
+            f"{fault.extra_s:g} s is {1000.0 * wall_s:.2g} ms at a time factor of {scale.factor:g},"
+            " and a proxy delays by whole ms; use a smaller --time-factor"
+        )
+    return None
 
 
 def _timeout_s(fault: Slow, scenario: Scenario, scale: TimeScale) -> float:
@@ -162,9 +174,10 @@ class LiveInjector:
         """Undo whatever is broken, outside the loop: the run is cut short. Repeatable."""
         for server in self.cloud.servers:
             server.go_on()
-        while self._breakages:
-            self._breakages[-1].heal()
-            self._breakages.pop()
+        for breakage in reversed(list(self._breakages)):  # the thread may be healing one of them
+            breakage.heal()
+            with suppress(ValueError):
+                self._breakages.remove(breakage)
 
     def _strike_at(self, at_s: float, fault: Fault, index: int) -> Steps:
         yield self.env.timeout(at_s)
@@ -174,8 +187,10 @@ class LiveInjector:
         """A thread of `server` stands in a trap and waits to be let go."""
         label, actor, leg = where
 
+        process = server.process
+
         def release(lost: bool) -> None:  # noqa: FBT001
-            server.answer(number, Leg.REPLY.value if lost else "")
+            server.answer(process, number, Leg.REPLY.value if lost else "")
 
         armed = self._armed.get(trap)
         if armed is None:
@@ -241,11 +256,6 @@ class LiveInjector:
                 yield from self._break_stack(fault, span, release)
 
     def _break_stack(self, fault: Fault, span: FaultSpan, release: Released) -> Steps:
-        if not self._has_redis and _is_redis(fault):
-            span.detail = "this strategy has no Redis"
-            span.struck = not isinstance(fault, SlowFsync)
-            release(False)
-            return
         loop = self.cloud.loop
         wall_fault = for_stack(fault, loop.scale)
         breakage: Breakage = yield loop.in_thread(lambda: self._strike_stack(wall_fault))
@@ -262,12 +272,13 @@ class LiveInjector:
 
     def _heal(self, breakage: Breakage) -> None:
         breakage.heal()
-        self._breakages.remove(breakage)
+        with suppress(ValueError):  # the run was cut short meanwhile, and all was healed
+            self._breakages.remove(breakage)
 
     def _lose_replies(self, fault: LostReplies, span: FaultSpan, release: Released) -> Steps:
         target = fault.target.value
         if fault.target is Target.REDIS and not self._has_redis:
-            span.detail = "this strategy has no Redis"
+            span.detail, span.struck = "this strategy has no Redis", False
             release(False)
             return
         before = self._lost.get(target, 0)
@@ -308,12 +319,6 @@ class LiveInjector:
 
 def _nobody_waits(_lost: bool) -> None:  # noqa: FBT001
     return None
-
-
-def _is_redis(fault: Fault) -> bool:
-    return isinstance(fault, RedisDeath | SlowFsync) or (
-        getattr(fault, "target", None) is Target.REDIS
-    )
 
 
 def _thing(fault: Fault, server: AppServer) -> tuple[Any, ...]:

@@ -18,12 +18,17 @@ from model.live.loop import LATE_S, RealTime
 from model.live.nursery import Nursery
 from model.live.timescale import TimeScale
 from model.run import chosen_strategy, new_history
+from model.scenario import Servers
 from model.scenario_plans import resolve_plan
+from model.scenario_problems import ScenarioError
 from model.spec import RunResult, RunSpec
 from model.visits import Visits, settled_at_s
 
 CHECK_EVERY_S = 1.0
 """Wall seconds between looks at whether a server died by itself."""
+
+LATE_SCENARIO_S = 5.0
+"""The scenario's seconds of lateness beyond which a run says so: a tenth of its tightest bound."""
 
 CLOCK_JUMP_S = 0.1
 """The machine's clock stepped by more than this during a run: deadlines mean nothing any more."""
@@ -62,8 +67,19 @@ def check_live(spec: RunSpec, arm: Arm) -> None:
             the spec asks for what is not there.
     """
     chosen_strategy(spec)
+    _refuse_settings(spec)
     plan = resolve_plan(spec.fault, spec.scenario)
     refuse_impossible(plan, arm.stack, spec.scenario, TimeScale(arm.factor))
+
+
+def _refuse_settings(spec: RunSpec) -> None:
+    standard_s = Servers().deadlock_timeout_s
+    if spec.scenario.servers.deadlock_timeout_s != standard_s:
+        raise ScenarioError(
+            f"scenario {spec.scenario.name}: servers.deadlock_timeout_s ="
+            f" {spec.scenario.servers.deadlock_timeout_s:g}: a live PostgreSQL keeps its own"
+            f" ({standard_s:g}); leave it out, or use compare --db postgres"
+        )
 
 
 def run_live(spec: RunSpec, arm: Arm) -> RunResult:
@@ -178,9 +194,12 @@ class LiveSale:
 
     def _wait_until_healed(self) -> None:
         """Wait for faults to end, then have the stack prove that all its servers answer."""
-        while self.injector.unhealed:
-            self.loop.run(self.env.now + self.loop.scale.factor * 0.02)
-        self.loop.run(self.loop.in_thread(self.cloud_check))
+        while True:
+            while self.injector.unhealed:
+                self.loop.run(self.env.now + self.loop.scale.factor * 0.02)
+            self.loop.run(self.loop.in_thread(self.cloud_check))
+            if not self.injector.unhealed:  # else one struck while it was looked at
+                return
 
     def cloud_check(self) -> None:
         """See `Stack.check`."""
@@ -210,9 +229,14 @@ class LiveSale:
             "calls_per_s": calls / max(self._open_wall_s, 1e-9),
             "lateness_ms_p99": 1000.0 * late[int(0.99 * (len(late) - 1))],
             "lateness_ms_max": 1000.0 * late[-1],
+            "time_factor": self.loop.scale.factor,
         }
 
 
 def lagged(metrics: dict[str, float]) -> bool:
-    """Whether the generator was so late that the servers met less load than was asked for."""
-    return metrics.get("lateness_ms_p99", 0.0) > 1000.0 * LATE_S
+    """Whether the generator was so late that the servers met less load than was asked for.
+
+    Late is what is late in wall time or, at a large time factor, in the scenario's.
+    """
+    late_s = metrics.get("lateness_ms_p99", 0.0) / 1000.0
+    return late_s > LATE_S or late_s * metrics.get("time_factor", 1.0) > LATE_SCENARIO_S

@@ -20,6 +20,8 @@ from model.live.nursery import Nursery
 
 BUFFER_BYTES = 1 << 20
 News = Callable[..., None]
+OUTLIVES = frozenset({"task", "lost"})
+"""News that stay true when who sent them has died."""
 
 
 class AppServer:
@@ -97,9 +99,14 @@ class AppServer:
         if self.alive:
             self._say(("step", step_s))
 
-    def answer(self, number: int, *answer: Any) -> None:
-        """Answer a question of this server."""
-        if self.alive:
+    @property
+    def process(self) -> int:
+        """The id of the process it runs in now; 0 while there is none."""
+        return self._pid
+
+    def answer(self, process: int, number: int, *answer: Any) -> None:
+        """Answer a question of one process; its successor counts its own questions from 1."""
+        if self.alive and process == self._pid:
             self._say(("answer", number, *answer))
 
     def kill(self) -> None:
@@ -108,10 +115,14 @@ class AppServer:
             return
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGKILL)
+        if self._sockets:
+            self._hear(self._sockets[1], self._news)  # what it had said already is heard
         self._gone()
 
     def pause(self) -> None:
         """SIGSTOP."""
+        if not self._pid:
+            return  # nothing is there to stop; process 0 would be our own group
         self._stopped = True
         with suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGSTOP)
@@ -174,7 +185,8 @@ class AppServer:
     def _take(
         self, pid: int, take: Callable[[tuple[Any, ...]], None], message: tuple[Any, ...]
     ) -> None:
-        if pid == self._pid:  # else it was killed in this very turn
+        # Else it was killed in this very turn: calls end with it, a delayed task does not.
+        if pid == self._pid or message[0] in OUTLIVES:
             take(message)
 
     def _answer(self, message: tuple[Any, ...]) -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
+from chaos.persistence import Persistence
 from model.history import Outcome
 from model.live.run import Arm
-from model.scenario import Plan
-from tests.live.runner.sales import hold_sale, plan, prompt
+from model.scenario import Plan, Servers
+from tests.live.runner.sales import hold_sale, hostile, plan, prompt
 
 DIES_AFTER_COMMIT = plan(
     "app-kill", crossing="database reply COMMIT", operation="checkout", actor="buyer"
@@ -53,6 +54,26 @@ def test_a_server_that_dies_before_its_commit_has_not(arm: Arm) -> None:
     orders, tries, charged = died(DIES_BEFORE_COMMIT, arm)
     assert (orders, charged) == (1, "holds")
     assert tries > 1
+
+
+def test_a_payment_that_outlives_its_server_is_nobody_elses(arm: Arm) -> None:
+    """A dead server's answers went to its successor, to whoever had asked as many questions."""
+    told = hold_sale(
+        arm,
+        "redis-hold-recheck",
+        hostile(
+            {"dies": plan("app-kill", at_s=20.0)},
+            servers=Servers(count=1, workers=40, database_pool=8, redis_pool=8),
+        ),
+        "dies",
+        persistence=Persistence.AOF_ALWAYS,
+    )
+    assert told.history.audit is not None
+    captured = {row.key for row in told.history.audit.payments if row.captured_s is not None}
+    sold = {row.key for row in told.history.audit.orders}
+    assert sold
+    assert sold <= captured
+    assert told.says("charged-once") == "holds", told.assessment.verdicts["charged-once"]
 
 
 @pytest.mark.parametrize(("give_back", "leaks"), [("split", True), ("atomic", False)])
