@@ -15,7 +15,7 @@ from holdfast.choices import parse_names, parse_overrides, parse_persistence, pa
 from holdfast.comparison import INTERRUPTED, CompareResult, run_experiment
 from holdfast.errors import WRONG_INPUT, ExitStatus, HoldfastError, WrongCommand
 from holdfast.experiment import Experiment, plan_experiment
-from holdfast.gate import check_required, exit_status
+from holdfast.gate import check_required, exit_status, explain
 from holdfast.json_output import compare_as_dict, verdicts_as_dict
 from holdfast.listing import Shelf, entries, notes
 from holdfast.replay import replay
@@ -111,7 +111,9 @@ def compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus
         if cell.crashes:
             complain(_crash_message(cell.crashes[0].crash, cell.cell.slug, len(cell.crashes)))
     if result.cut_short == INTERRUPTED:
-        complain(f"interrupted; finished runs are in {result.out / 'results.jsonl'}")
+        finished = sum(len(cell.runs) for cell in result.cells)
+        where = f"; finished runs are in {result.out / 'results.jsonl'}"
+        complain(f"interrupted{where if finished else ', before any run was finished'}")
         return ExitStatus.INTERRUPTED
     found = [
         {
@@ -123,6 +125,8 @@ def compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus
         for cell in result.cells
     ]
     status = exit_status(required, found)
+    for line in explain(required, found):
+        complain(f"{line} cells")
     if result.cut_short:
         complain(result.cut_short)
     useless = result.workers_lost or not any(

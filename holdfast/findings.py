@@ -37,9 +37,22 @@ def findings(results: Sequence[CellResult]) -> list[str]:
     ]
     told = [f"{label} {says}" for label, says in said if not says.startswith(":")]
     alike = dict.fromkeys(says for _, says in said if says.startswith(":"))
-    return told + [
-        ", ".join(label for label, each in said if each == says) + says for says in alike
-    ]
+    quiet = [", ".join(label for label, each in said if each == says) + says for says in alike]
+    return [*_never_struck(results), *told, *quiet]
+
+
+def _never_struck(results: Sequence[CellResult]) -> list[str]:
+    """A fault that struck in no run of any cell: most likely a place or a time that never came."""
+    said = []
+    for fault in dict.fromkeys(result.cell.fault for result in results):
+        cells = [result for result in results if result.cell.fault == fault]
+        runs = sum(len(cell.runs) for cell in cells)
+        if fault != "none" and runs and all(c.witnesses.get("fault-struck") == 0 for c in cells):
+            said.append(
+                f"{fault} struck in 0 of {runs} runs: look at its times and crossings"
+                " (`holdfast replay HISTORY --crossings` shows those there are)."
+            )
+    return said
 
 
 def _sentence(cells: Sequence[CellResult]) -> str:

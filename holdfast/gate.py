@@ -28,3 +28,16 @@ def exit_status(required: Sequence[str], found: Iterable[Mapping[str, Status]]) 
     if Status.INCONCLUSIVE in statuses or (required and not statuses):
         return ExitStatus.INCONCLUSIVE
     return ExitStatus.DONE
+
+
+def explain(required: Sequence[str], found: Sequence[Mapping[str, Status]]) -> list[str]:
+    """Say of each required invariant that does not hold everywhere where it stands."""
+    lines = []
+    for name in required:
+        statuses = [verdicts.get(name, Status.INCONCLUSIVE) for verdicts in found]
+        violated, unclear = statuses.count(Status.VIOLATED), statuses.count(Status.INCONCLUSIVE)
+        if violated:
+            lines.append(f"required: {name} is violated in {violated} of {len(found)}")
+        elif unclear or not found:
+            lines.append(f"required: {name} could not be judged in {unclear} of {len(found)}")
+    return lines

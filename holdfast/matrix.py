@@ -78,7 +78,10 @@ def verdict_word(verdict: CellVerdict) -> Text:
 
 def number_lines(results: Sequence[CellResult], width: int) -> list[Text]:
     """Lay out the numbers with as many columns as fit into `width`."""
-    sets = _column_sets()
+    sets = [
+        [each for each in numbers if any(each.show(result) != "-" for result in results)]
+        for numbers in _column_sets()
+    ]
     sets.append(sets[-1])  # at last with a heading of its own for the fault
     grids = [
         _number_grid(results, numbers, width, nested=index == len(sets) - 1)

@@ -7,6 +7,7 @@ another comparison stay; the same comparison writes the same names again.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -113,8 +114,22 @@ class OutFolder:
 
     def _write(self, record: dict[str, Any]) -> None:
         assert self._results is not None
-        self._results.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._results.flush()
+        try:
+            self._results.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._results.flush()
+        except OSError as error:
+            self._abandon()
+            raise WrongCommand(
+                f"--out: {self.root / 'results.jsonl'} cannot be written: {error.strerror}; free"
+                " some space, or name another folder"
+            ) from error
+
+    def _abandon(self) -> None:
+        """Close without another try to write what could not be written."""
+        results, self._results = self._results, None
+        with suppress(OSError):
+            if results is not None:
+                results.close()
 
 
 def cell_as_dict(cell: Cell) -> dict[str, Any]:

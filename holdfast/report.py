@@ -40,7 +40,11 @@ def print_comparison(
         ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
         ("What it says", _wrapped(findings(result.cells), wide)),
     ]
-    if result.experiment.database != SQLITE:
+    if not any(cell.runs for cell in result.cells):
+        put(console)
+        put(console, "No run was finished: nothing can be said.")
+        return
+    if result.experiment.database != SQLITE and repeatable:
         title = "The database, per run (mean, ± half its 95 % interval)"
         sections.insert(2, (title, database_lines(result.cells, wide)))
     if result.stories or result.untold:

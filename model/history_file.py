@@ -139,6 +139,15 @@ def _read_first(path: Path, line: bytes) -> History:
         first = _decode(line.decode())
     except (ValueError, RecursionError):
         first = None
+    if first is None and line.lstrip().startswith(b'{"holdfast"'):
+        raise HistoryError(
+            f"{path}: is cut off in line 1, which says what was run: nothing is left to judge"
+        )
+    if isinstance(first, dict) and first.get("kind") == "results":
+        raise HistoryError(
+            f"{path}: holds the results of runs, not a history; histories are in the folders"
+            " histories and stories beside it"
+        )
     if not isinstance(first, dict) or first.get("kind") != "history":
         raise HistoryError(
             f"{path}: is not a Holdfast history: line 1 must be a JSON object with "

@@ -227,3 +227,26 @@ def test_the_same_story_is_told_once(inside: Command) -> None:
     assert "strikes" not in linearizable
     assert "holdfast replay" in linearizable
     assert "pay for 2 tickets: refused: HoldExpired" in told.split("linearizable VIOLATED")[0]
+
+
+def test_a_fault_that_never_strikes_is_said(inside: Command, tmp_path: Path) -> None:
+    """A crossing that no code makes, or a time after the end, is no evidence and no secret."""
+    (tmp_path / "late.toml").write_text(
+        "[plans.late]\nfaults = [{ fault = 'app-kill', crossing = 'database reply COMIT' }]\n"
+    )
+    told = inside(
+        "compare", "late.toml", "--strategies", "db-cart", "--faults", "late", "--runs", "1",
+        "--set", "arrivals.buyers=5",
+    )  # fmt: skip
+    assert "late struck in 0 of 1 runs" in told.stdout
+
+
+def test_results_that_cannot_be_written_are_one_message(inside: Command, tmp_path: Path) -> None:
+    """A disk that is full from the first line on is a wrong --out, not a violated invariant."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    (folder / "results.jsonl").symlink_to("/dev/full")
+    told = inside("compare", "small", "--runs", "1", "--out", str(folder))
+    assert told.returncode == 2
+    assert "results.jsonl cannot be written: No space left on device" in told.stderr
+    assert "Traceback" not in told.stderr

@@ -3,7 +3,7 @@
 import pytest
 
 from holdfast.errors import ExitStatus, WrongCommand
-from holdfast.gate import check_required, exit_status
+from holdfast.gate import check_required, exit_status, explain
 from properties.verdicts import Status
 
 HOLDS = {"a": Status.HOLDS, "b": Status.HOLDS}
@@ -35,3 +35,10 @@ def test_an_unknown_invariant_is_refused() -> None:
     """A typing mistake in a pipeline must not gate on nothing."""
     with pytest.raises(WrongCommand, match=r"--require: 'no-overbook'.*'no-overbooking'"):
         check_required(["no-overbook"])
+
+
+def test_what_a_gate_failed_on_is_said() -> None:
+    """A pipeline's log ends with the invariant and how many cells it is about."""
+    assert explain(["a", "b"], [BROKEN, HOLDS]) == ["required: a is violated in 1 of 2"]
+    assert explain(["a"], [UNCLEAR, HOLDS]) == ["required: a could not be judged in 1 of 2"]
+    assert explain(["a"], [HOLDS]) == []

@@ -53,7 +53,19 @@ def test_short_headings_have_their_key(judged: MakeRun, results: MakeResults) ->
 
 def test_columns_that_do_not_fit_are_named(judged: MakeRun, results: MakeResults) -> None:
     """A narrow terminal says what it leaves out and where it is; a wide one leaves out nothing."""
-    cells = results({"db-cart/none/-": [judged(run) for run in range(3)]})
+    measured = dict.fromkeys(
+        (
+            "broken_promises",
+            "overheld_tickets",
+            "leaked_tickets",
+            "sold_tickets",
+            "refunds",
+            "hold_latency_ms_p99",
+            "db_statements_per_buyer",
+        ),
+        1000.0,
+    )
+    cells = results({"db-cart/none/-": [judged(run, **measured) for run in range(3)]})
     narrow = text(number_lines(cells, 80))
     assert "too wide for 80 columns, in --format json: " in narrow
     assert "SQL per buyer" in " ".join(narrow.split())

@@ -311,3 +311,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_history(tmp_path / "none.jsonl")
     with pytest.raises(HistoryError, match="cannot be read: Is a directory"):
         read_history(tmp_path)
+
+
+def test_what_is_cut_off_in_its_first_line_or_no_history_is_told_so(tmp_path: Path) -> None:
+    """A message never asks for what stands there: it says that the line is cut, or what it is."""
+    cut = tmp_path / "cut.jsonl"
+    cut.write_bytes(b'{"holdfast":"0.1.0","kind":"history","form')
+    with pytest.raises(HistoryError, match="is cut off in line 1"):
+        read_history(cut)
+    results = tmp_path / "results.jsonl"
+    results.write_bytes(b'{"holdfast":"0.1.0","kind":"results"}\n')
+    with pytest.raises(HistoryError, match="holds the results of runs, not a history"):
+        read_history(results)
