@@ -1,5 +1,6 @@
 """Which faults the live arm takes, and how a simulation is matched to what was measured."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -25,7 +26,7 @@ from chaos.faults import (
 )
 from chaos.stacks.contract import Stack
 from model.history import FaultSpan
-from model.live.injector import for_stack, refuse_impossible
+from model.live.injector import LiveInjector, for_stack, refuse_impossible
 from model.live.measure import Measured, RoundTrip, matched_plan, matched_scenario
 from model.live.timescale import TimeScale
 from model.scenario import Scenario
@@ -124,3 +125,33 @@ def test_a_matched_scenario_sees_machines_in_its_own_seconds() -> None:
     assert scenario.servers.redis_timeout_s == pytest.approx(7.5)  # the floor of 0.25 s
     assert scenario.servers.database_pool_timeout_s == pytest.approx(30.0)
     assert scenario.buyers == Scenario(name="x").buyers
+
+
+def test_a_delay_that_time_makes_nothing_of_is_refused() -> None:
+    """At a large factor a slow network would be a toxic of 0 ms, struck and without effect."""
+    with pytest.raises(UnsupportedFault, match=r"use a smaller --time-factor"):
+        refuse(Slow(target=Target.REDIS, extra_s=0.01, duration_s=10.0))
+
+
+def test_healing_at_once_goes_on_beside_a_healing_under_way() -> None:
+    """The run is cut short while the thread heals one: all are healed, none is lost."""
+    injector = LiveInjector.__new__(LiveInjector)
+    injector.cloud = cast("Any", SimpleNamespace(servers=[]))
+    healed: list[str] = []
+
+    class Broken:
+        detail, struck = "", True
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def heal(self) -> None:
+            """As the thread does at that very moment."""
+            healed.append(self.name)
+            if self.name == "second":
+                injector._breakages.remove(self)
+
+    injector._breakages = [Broken("first"), Broken("second")]
+    injector.heal_at_once()
+    assert healed == ["second", "first"]
+    assert injector._breakages == []
