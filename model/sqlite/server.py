@@ -30,6 +30,7 @@ from pathlib import Path
 
 from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link, TravelTime
+from model.sqlite.leftovers import folder_prefix, sweep_once
 
 UNIX_EPOCH_JULIAN = 2440587.5
 
@@ -65,11 +66,12 @@ class SimulatedSQLite:
         self._sessions: dict[int, Session] = {}
         self._next_session = 0
         self.writer: Session | None = None
-        with tempfile.TemporaryDirectory(prefix="holdfast-") as folder:
+        sweep_once()
+        with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
             self._main = self._connect(folder)
             self.words = self._main.cursor()  # for BEGIN, COMMIT, ROLLBACK: writers have this one
             self._reader = self._connect(folder)
-        # Open files live on without their names, so that not even a SIGKILL leaves any behind.
+        # Open files live on without their names, so that a SIGKILL later leaves nothing behind.
 
     def _connect(self, folder: str) -> sqlite3.Connection:
         path = Path(folder) / "shop.db"

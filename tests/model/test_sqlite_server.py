@@ -1,10 +1,15 @@
 """The simulated SQLite against the engine rules it claims (anomalies.md, P and L rows)."""
 
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, exc, func, insert, select, text, update
 
+from model.sqlite import leftovers
 from model.sqlite.client import StatementRefused
 from tests.model.driving import SmallWorld
 
@@ -273,3 +278,19 @@ def test_autocommit_commits_each_statement() -> None:
     world.at(0.0, "write", write)
     world.at(1.0, "other", lambda: left_in(world))
     assert world.run() == {"write": 1, "other": 1}
+
+
+def test_folders_of_the_dead_are_removed_and_of_the_living_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process killed while it opened its files is cleared away after by the next one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead = tmp_path / f"{leftovers.PREFIX}{ended.pid}-abc"
+    mine = tmp_path / f"{leftovers.folder_prefix()}abc"
+    for folder in (dead, mine):
+        folder.mkdir()
+        (folder / "shop.db").touch()
+    leftovers.sweep_once.__wrapped__()
+    assert [path.name for path in tmp_path.iterdir()] == [mine.name]
