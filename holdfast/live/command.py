@@ -100,6 +100,6 @@ def _say_how_long(experiment: Experiment, factor: float) -> None:
     one_s = (arrivals_s + checkout_s + scenario.hold.ttl_s + sweep_bound_s(scenario)) / factor
     runs = len(experiment.cells) * experiment.runs
     complain(
-        f"{runs} runs of about {one_s:.0f} s, {runs * one_s / 60.0:.0f} minutes in all "
+        f"runs: {runs}, about {one_s:.0f} s each, {max(1.0, runs * one_s / 60.0):.0f} min in all "
         f"(--time-factor {factor:g}, --runs, --strategies and --budget change that)"
     )

@@ -49,6 +49,11 @@ def _check_urls(choice: StackChoice) -> None:
         for option in ("--redis-url", "--database-url"):
             if given[option] is None:
                 raise WrongCommand(f"--stack external: needs {option} (servers you started)")
+        if not choice.allow_destructive:
+            raise WrongCommand(
+                "--stack external: every run begins by emptying both servers;"
+                " say --allow-destructive if they may be erased"
+            )
         return
     for option, value in given.items():
         if value is not None:
