@@ -177,8 +177,12 @@ def test_the_default_factor_is_the_one_that_is_explained() -> None:
             "say --allow-destructive if they may be erased",
         ),
         (
-            ("--stack", "external", "--redis-url", "http://x", "--database-url", "y")
-            + ("--allow-destructive",),
+            (
+                "--stack=external",
+                "--redis-url=http://x",
+                "--database-url=y",
+                "--allow-destructive",
+            ),
             "--stack external: ",
         ),
         (("--redis-url", "redis://127.0.0.1:1"), "--redis-url: goes with --stack external"),
