@@ -216,6 +216,21 @@ def test_a_crash_of_the_code_under_test_is_no_verdict(
     assert compare_as_dict(result)["cells"][0]["crashed_runs"] == 1
 
 
+def test_a_command_whose_every_run_crashed_is_inconclusive(
+    inside: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was judged, so nothing is done: status 3 also when no invariant is required."""
+
+    def break_down(_spec: RunSpec) -> RunResult:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(holdfast.judged, "simulate", break_down)
+    words = ("compare", "small", "--strategies", "db-cart", "--faults", "none", "--jobs", "1")
+    told = inside(*words, "--runs", "2")
+    assert told.returncode == 3
+    assert "2 runs crashed" in told.stderr
+
+
 def test_the_same_story_is_told_once(inside: Command) -> None:
     """A broken promise breaks two invariants by one run: its events stand under the first."""
     told = inside(

@@ -186,6 +186,7 @@ def test_the_default_factor_is_the_one_that_is_explained() -> None:
             "--stack external: ",
         ),
         (("--redis-url", "redis://127.0.0.1:1"), "--redis-url: goes with --stack external"),
+        (("--time-factor", "2000"), "2000 is more than 300"),
         (("--require", "luck"), "--require: 'luck' is unknown"),
         (("--faults", "request"), "request: redis lost replies: a reply is lost on the reply leg"),
     ],
