@@ -9,7 +9,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-RARELY = (200_000, 100, 100)
+RARELY = (2_000_000, 100, 100)
 """Thresholds of the three generations; Python's own are (700, 10, 10)."""
 
 

@@ -12,12 +12,15 @@ import hashlib
 import marshal
 from collections import deque
 from collections.abc import Callable
+from heapq import heappush
 from typing import Any, Protocol
 
 import simpy
 from greenlet import getcurrent, greenlet
+from simpy.events import NORMAL
 
 from chaos.faults import Leg, Target
+from model.agenda import Agenda
 from model.spec import Crossing
 
 EPOCH_S = 1_767_225_600.0
@@ -71,6 +74,21 @@ class Job:
         self.over = False
 
 
+class WakeUp:
+    """The end of a request's sleep: as much of a `simpy.Timeout` as SimPy's step looks at.
+
+    Most waits of a crowded sale are sleeps, so this is made to cost little.
+    """
+
+    __slots__ = ("callbacks",)
+
+    _ok = True
+    _value = None
+
+    def __init__(self, resume: Callable[[Any], None]) -> None:
+        self.callbacks = (resume,)
+
+
 class Request:
     """One call of the reservation code in flight on an application server.
 
@@ -109,7 +127,7 @@ class Request:
         self._begun = False
         self._body: greenlet
         self._job: Job
-        self._awaited: simpy.Event | None = None
+        self._awaited: simpy.Event | WakeUp | None = None
 
     def start(self, call: Callable[[Any], Any], argument: Any) -> None:
         """Enter `call(argument)` now, or when its paused server goes on."""
@@ -123,13 +141,13 @@ class Request:
         begin._value = job  # noqa: SLF001 - handed on when the pause ends
         self._after(paused, begin)
 
-    def _after(self, paused: simpy.Event, event: simpy.Event) -> None:
+    def _after(self, paused: simpy.Event, event: simpy.Event | WakeUp) -> None:
         """Resume in an event of one's own: those who wait together go on together, not in turn."""
 
         def nudge(_event: simpy.Event) -> None:
             own = simpy.Event(self.kernel.env).succeed()
             assert own.callbacks is not None
-            own.callbacks.append(lambda _own: self._resume(event))
+            own.callbacks.append(lambda _own: self.resume(event))
 
         assert paused.callbacks is not None
         paused.callbacks.append(nudge)
@@ -151,7 +169,7 @@ class Request:
             assert blow.callbacks is not None
             blow.callbacks.append(lambda _event: self._enter(None, ServerDied()))
 
-    def _resume(self, event: simpy.Event) -> None:
+    def resume(self, event: simpy.Event | WakeUp) -> None:
         """The awaited event fired."""
         if event is not self._awaited:
             return  # the request was killed meanwhile
@@ -173,12 +191,15 @@ class Request:
             kernel.current = self
             event = body.switch(value) if error is None else body.throw(error)
             kernel.current = None
+            if type(event) is WakeUp:
+                self._awaited = event
+                return
             if job.over:
                 self._end()
                 return
             if event.callbacks is not None:
                 self._awaited = event
-                event.callbacks.append(self._resume)
+                event.callbacks.append(self.resume)
                 return
             value, error = event._value, None  # noqa: SLF001 - it had fired already
 
@@ -292,7 +313,7 @@ class Kernel:
     """
 
     def __init__(self, *, keep_crossings: bool = False) -> None:
-        self.env = simpy.Environment()
+        self.env = Agenda()
         self.current: Request | None = None
         self.trace = Trace(keep=keep_crossings)
         self.ambush: Callable[[Request, Target, Leg, str], None] | None = None
@@ -334,20 +355,22 @@ class Kernel:
             ServerDied: as `wait`.
         """
         request = self.current
-        if request is not None and request.dying:
+        if request is None:
+            raise RuntimeError("Kernel.sleep outside a request: set-up and audit must not block")
+        if request.dying:
             raise ServerDied
         env = self.env
         wakes_s = env._now + seconds  # noqa: SLF001
         queue = env._queue  # noqa: SLF001
-        if (
-            request is not None
-            and queue
-            and queue[0][0] > wakes_s
-            and request.server.paused is None
-        ):
+        if queue and queue[0][0] > wakes_s and request.server.paused is None:
             env._now = wakes_s  # noqa: SLF001
             return
-        self.wait(simpy.Timeout(env, seconds))
+        wake_up: Any = WakeUp(request.resume)
+        if wakes_s < env.open_until_s:
+            heappush(queue, (wakes_s, NORMAL, next(env._eid), wake_up))  # noqa: SLF001
+        else:
+            env.schedule(wake_up, NORMAL, seconds)
+        self._hub.switch(wake_up)
 
     def acquire(self, places: Places, timeout_s: float) -> bool:
         """Take one place for the current request; False when `timeout_s` passed first."""
