@@ -79,6 +79,13 @@ Faults = Annotated[
     str | None,
     typer.Option(metavar="X,Y", help="Fault plans; a+b joins two. Default: none,redis-kill."),
 ]
+LiveFaults = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X,Y",
+        help="Fault plans; a+b joins two. Default: none,redis-kill; external: none,lost-replies.",
+    ),
+]
 Modes = Annotated[
     str | None,
     typer.Option(

@@ -101,9 +101,17 @@ class ToxiproxyApi:
         try:
             answer = getattr(self._consumer, verb)(path, **content, **_LIMITS)
         except OSError as error:  # what requests raises
-            raise StackBroken(f"toxiproxy: {self.address} does not answer ({error})") from error
+            said = f"toxiproxy: {self.address} does not answer ({_innermost(error)})"
+            raise StackBroken(said) from error
         except (InvalidToxic, NotFound, ProxyExists) as error:
             raise StackBroken(f"toxiproxy: {self.address} refused {path}: {error}") from error
         if not answer.ok:
             raise StackBroken(f"toxiproxy: {self.address} refused {path}: {answer.text.strip()}")
         return answer
+
+
+def _innermost(error: BaseException) -> str:
+    """What the system said, without the names of the four layers that pass it on."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

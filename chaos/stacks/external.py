@@ -75,7 +75,10 @@ class ExternalStack:
         for target, amiss in ((Target.REDIS, self._redis_amiss), (Target.DATABASE, self._db_amiss)):
             said = amiss(direct=True)
             if said is not None:
-                raise StackMissing(f"{_NAMES[target]}: {self._shown(target)}: {said}; start it")
+                raise StackMissing(
+                    f"{_NAMES[target]}: {self._shown(target)}: {said.rstrip('.')};"
+                    f" {_remedy(target, said)}"
+                )
         with ExitStack() as exits:
             if self.toxiproxy is not None:
                 self._make_proxies(*self.toxiproxy, exits)
@@ -261,6 +264,23 @@ class ExternalStack:
 
 
 _NAMES: Mapping[Target, str] = {Target.REDIS: "redis", Target.DATABASE: "postgres"}
+
+
+_URL_OPTIONS: Mapping[Target, str] = {
+    Target.REDIS: "--redis-url",
+    Target.DATABASE: "--database-url",
+}
+_LOCKED_OUT = ("authentication", "noauth", "wrongpass", "invalid username", "pg_hba.conf", "role ")
+
+
+def _remedy(target: Target, said: str) -> str:
+    """What to do about a server that did not let us in, by what it said."""
+    text = said.lower()
+    if any(word in text for word in _LOCKED_OUT):
+        return f"correct the user and the password in {_URL_OPTIONS[target]}"
+    if "does not exist" in text or "out of range" in text:
+        return f"create it, or name another in {_URL_OPTIONS[target]}"
+    return f"start it, or correct {_URL_OPTIONS[target]}"
 
 
 def _client(url: str) -> redis.Redis:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from chaos.stacks.contract import Stack, StackBroken, StackMissing
 from holdfast import interrupts
 from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
-from holdfast.commands import CompareChoices, compare_status, complain, print_json
+from holdfast.commands import compare_status, complain, print_json
 from holdfast.errors import ExitStatus, WrongCommand
 from holdfast.experiment import Experiment, plan_experiment
 from holdfast.gate import check_required
@@ -27,7 +27,7 @@ from model.scenario_file import load_scenario
 def run_live_command(choices: LiveChoices) -> ExitStatus:
     """Run on real servers, print, and gate on what is required."""
     check_required(choices.compare.required)
-    experiment = _experiment(choices.compare)
+    experiment = _experiment(choices)
     stack = make_stack(choices.stack)
     _say_how_long(experiment, choices.factor)
     try:
@@ -78,18 +78,26 @@ def _status(live: LiveResult, required: Sequence[str]) -> ExitStatus:
     return ExitStatus.INCONCLUSIVE if live.broken and status is ExitStatus.DONE else status
 
 
-def _experiment(options: CompareChoices) -> Experiment:
+def _experiment(choices: LiveChoices) -> Experiment:
+    options = choices.compare
     scenario = load_scenario(options.scenario, parse_overrides(options.settings))
     modes = options.persistence
     experiment = plan_experiment(
         scenario,
         strategies=None if options.strategies is None else parse_strategies(options.strategies),
-        faults=None if options.faults is None else parse_names("--faults", options.faults),
+        faults=_faults(choices),
         persistence=None if modes is None else parse_persistence(modes),
         runs=options.runs,
         seed=options.seed,
     )
     return replace(experiment, database="postgres")
+
+
+def _faults(choices: LiveChoices) -> Sequence[str] | None:
+    if choices.compare.faults is not None:
+        return parse_names("--faults", choices.compare.faults)
+    # Somebody else's servers are not ours to kill: what breaks there by default is the client.
+    return ("none", "lost-replies") if choices.stack.name == "external" else None
 
 
 def _say_how_long(experiment: Experiment, factor: float) -> None:

@@ -1,6 +1,7 @@
 """Servers that somebody else started: here, those of the embedded stack."""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -162,7 +163,12 @@ def test_what_is_not_there_is_named(embedded: EmbeddedStack) -> None:
     for redis_url, database_url, toxiproxy_url, says in (
         (f"redis://:secret@{nowhere}/0", database, None, f"redis: {nowhere}: Error"),
         (redis, f"postgresql://a:secret@{nowhere}/b", None, f"postgres: {nowhere}:"),
-        (redis, database, f"http://{nowhere}", f"toxiproxy: {nowhere} does not answer"),
+        (
+            redis,
+            database,
+            f"http://{nowhere}",
+            f"toxiproxy: {nowhere} does not answer (Connection refused); start it",
+        ),
     ):
         stack = ExternalStack(
             redis_url=redis_url, database_url=database_url, toxiproxy_url=toxiproxy_url
@@ -171,6 +177,27 @@ def test_what_is_not_there_is_named(embedded: EmbeddedStack) -> None:
             pass
         assert str(raised.value).startswith(says)
         assert "secret" not in str(raised.value)
+
+
+def test_a_server_that_does_not_let_us_in_is_no_server_to_start(embedded: EmbeddedStack) -> None:
+    """The remedy is that of what the server said: another password, another database."""
+    redis, database = (
+        embedded.endpoints.direct_redis_url,
+        embedded.endpoints.direct_database_url.replace("+psycopg", ""),
+    )
+    parts = urlsplit(redis)
+    other_word = parts._replace(netloc=f":wrong@{parts.hostname}:{parts.port}").geturl()
+    elsewhere = urlsplit(database)._replace(path="/nowhere").geturl()
+    for redis_url, database_url, says in (
+        (other_word, database, "correct the user and the password in --redis-url"),
+        (redis, elsewhere, "create it, or name another in --database-url"),
+    ):
+        with (
+            pytest.raises(StackMissing) as raised,
+            ExternalStack(redis_url=redis_url, database_url=database_url),
+        ):
+            pass
+        assert str(raised.value).endswith(says)
 
 
 @pytest.mark.parametrize(

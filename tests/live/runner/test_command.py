@@ -15,6 +15,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from chaos.stacks.embedded import EmbeddedStack
 from holdfast.cli import app, live
 from model.history_file import read_history
 from model.live.timescale import DEFAULT_FACTOR
@@ -160,6 +161,23 @@ def test_a_quiet_tiny_sale_agrees_with_its_simulation(tiny: Path) -> None:
     again = CliRunner().invoke(app, ["replay", str(path)])
     assert again.exit_code == 2
     assert "cannot be run again" in again.stderr
+
+
+def test_a_sale_on_servers_of_the_users_own(tiny: Path, embedded: EmbeddedStack) -> None:
+    """By URL, with faults that need no server of ours; both servers are still there after it."""
+    given = (
+        "--stack=external",
+        f"--redis-url={embedded.endpoints.direct_redis_url}",
+        f"--database-url={embedded.endpoints.direct_database_url.replace('+psycopg', '')}",
+        "--allow-destructive",
+    )
+    done = run(tiny.parent, tiny, *ONE, "--runs", 1, *given, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["stack"] == "external"
+    assert [cell["fault"] for cell in document["cells"]] == ["none", "lost-replies"]
+    assert document["cells"][0]["verdicts"]["hold-honoured"]["status"] == "holds"
+    embedded.check()
 
 
 def test_the_default_factor_is_the_one_that_is_explained() -> None:
