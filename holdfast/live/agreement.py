@@ -19,6 +19,7 @@ from chaos.persistence import Persistence
 from holdfast.cells import CellResult
 from holdfast.experiment import Experiment
 from holdfast.json_output import mean_as_dict
+from holdfast.judged import JudgedRun
 from holdfast.live.experiment import LiveResult
 from holdfast.matrix import number
 from holdfast.out_folder import cell_as_dict
@@ -32,7 +33,7 @@ from model.run import check_simulated, simulate
 from model.scenario_plans import resolve_plan
 from model.spec import RunSpec
 from properties.assessment import assess
-from properties.statistics import Mean, mean_95, paired_difference_95, zero_bound_95
+from properties.statistics import ALPHA, Mean, mean_95, paired_difference_95, zero_bound_95
 
 FEWEST_PAIRS = 3
 COMPARED = {
@@ -99,11 +100,10 @@ def _cell(
 ) -> CellAgreement:
     scenario = matched_scenario(experiment.scenario, measured, TimeScale(factor))
     runs = [run for run in result.runs if not run.crash]
-    spans = _spans(result)
     simulated = [
         _simulated(
             replace(experiment.spec(result.cell, run.run), scenario=scenario, database="sqlite"),
-            spans,
+            _spans(run),
             factor,
         )
         for run in runs
@@ -112,13 +112,8 @@ def _cell(
     return CellAgreement(live=result, measured=measured, numbers=compare_numbers(pairs))
 
 
-def _spans(result: CellResult) -> list[FaultSpan]:
-    return [
-        span
-        for run in result.runs
-        if run.history is not None
-        for span in read_history(run.history).faults
-    ]
+def _spans(run: JudgedRun) -> list[FaultSpan]:
+    return [] if run.history is None else read_history(run.history).faults
 
 
 def _simulated(spec: RunSpec, spans: list[FaultSpan], factor: float) -> Mapping[str, float]:
@@ -173,10 +168,20 @@ def agreement_lines(found: Sequence[CellAgreement], wide: int) -> Iterator[Text 
             yield Text.assemble(row, (says, "bold red" if compared.disagrees else "yellow"))
     yield from fold(
         "DISAGREE: the 95 % interval of the paired difference excludes zero (same seeds on both "
-        "arms). Latencies often do: the simulation has no queue for the processor, and no first "
-        "calls, for which connections are opened and statements compiled.",
+        f"arms). {_by_chance(found)}Latencies often do: the simulation has no queue for the "
+        "processor, and no first calls, for which connections are opened and statements compiled.",
         wide,
     )
+
+
+def _by_chance(found: Sequence[CellAgreement]) -> str:
+    """How many of the comparisons would be flagged if nothing differed but luck."""
+    told = sum(
+        compared.disagrees is not None and name not in LATENCIES
+        for cell in found
+        for name, compared in cell.numbers.items()
+    )
+    return f"Of {told} counts, up to {told * ALPHA:.1f} would by chance alone. " if told else ""
 
 
 def _bound(pairs: int) -> str:

@@ -6,7 +6,8 @@ not the queue for the processor that a busy sale has; the simulation has no such
 """
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -134,23 +135,32 @@ def matched_scenario(scenario: Scenario, measured: Measured, scale: TimeScale) -
 
 
 def matched_plan(plan: FaultPlan, spans: list[FaultSpan]) -> FaultPlan:
-    """The plan with the downtimes that were measured: the mean of each kind of fault's spans.
+    """The plan with the downtimes that one live run's faults (`spans`) really had.
 
-    Its name stays, so that the faults strike when the live ones did (the same named draws).
+    The first death of a plan is as long as the first of the run, and so on; where one of them did
+    not strike, or one struck several times, all of its kind take the mean. The name stays, so that
+    the faults strike when the live ones did (the same named draws).
     """
     lengths: dict[str, list[float]] = {}
-    for span in spans:
+    for span in sorted(spans, key=lambda span: span.started_s):
         if span.ended_s is not None and span.struck:
             lengths.setdefault(span.fault, []).append(span.ended_s - span.started_s)
-    means = {name: sum(found) / len(found) for name, found in lengths.items()}
+    planned = Counter(fault_name(each.fault) for each in plan.faults)
+    for name, found in lengths.items():
+        if len(found) != planned[name]:
+            lengths[name] = [sum(found) / len(found)] * planned[name]
+    turns = {name: iter(found) for name, found in lengths.items()}
     faults = tuple(
-        replace(planned, fault=_as_long(planned.fault, means.get(fault_name(planned.fault))))
-        for planned in plan.faults
+        replace(each, fault=_as_long(each.fault, next(turns.get(fault_name(each.fault), _NONE), 0)))
+        for each in plan.faults
     )
     return replace(plan, faults=faults)
 
 
-def _as_long(fault: Fault, length_s: float | None) -> Fault:
+_NONE: Iterator[float] = iter(())
+
+
+def _as_long(fault: Fault, length_s: float) -> Fault:
     """A fault whose end is a restart, with the restart's real length."""
     if not length_s:
         return fault

@@ -100,19 +100,33 @@ def test_delays_shrink_with_time_but_a_disk_does_not() -> None:
 
 
 def test_a_matched_plan_strikes_alike_and_lasts_as_measured() -> None:
-    """The name and the times stay, so that both arms draw the same; the downtime is the mean."""
+    """The name and the times stay, so that both arms draw the same; each death has its downtime."""
     death = PlannedFault(fault=RedisDeath(death=Death.SIGKILL, down_s=2.0), when=AT)
     kill = PlannedFault(fault=AppKill(restart_s=5.0), when=COMMIT)
-    plan = FaultPlan(name="both", summary="", faults=(death, kill))
+    plan = FaultPlan(name="both", summary="", faults=(death, kill, death))
     spans = [
-        FaultSpan(fault="redis sigkill", started_s=10.0, ended_s=14.0),
         FaultSpan(fault="redis sigkill", started_s=20.0, ended_s=26.0),
+        FaultSpan(fault="redis sigkill", started_s=10.0, ended_s=14.0),
         FaultSpan(fault="redis sigkill", started_s=30.0, ended_s=99.0, struck=False),
     ]
     matched = matched_plan(plan, spans)
-    assert (matched.name, [planned.when for planned in matched.faults]) == ("both", [AT, COMMIT])
-    assert matched.faults[0].fault == RedisDeath(death=Death.SIGKILL, down_s=5.0)
+    assert matched.name == "both"
+    assert [planned.when for planned in matched.faults] == [AT, COMMIT, AT]
+    assert matched.faults[0].fault == RedisDeath(death=Death.SIGKILL, down_s=4.0)
     assert matched.faults[1] == kill
+    assert matched.faults[2].fault == RedisDeath(death=Death.SIGKILL, down_s=6.0)
+
+
+def test_a_death_that_did_not_strike_leaves_the_mean() -> None:
+    """Which of two it was that struck is not told."""
+    death = PlannedFault(fault=RedisDeath(death=Death.SIGKILL, down_s=2.0), when=AT)
+    plan = FaultPlan(name="two", summary="", faults=(death, death, death))
+    spans = [
+        FaultSpan(fault="redis sigkill", started_s=10.0, ended_s=14.0),
+        FaultSpan(fault="redis sigkill", started_s=20.0, ended_s=26.0),
+    ]
+    found = [planned.fault for planned in matched_plan(plan, spans).faults]
+    assert found == [RedisDeath(death=Death.SIGKILL, down_s=5.0)] * 3
 
 
 def test_a_matched_scenario_sees_machines_in_its_own_seconds() -> None:
