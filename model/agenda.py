@@ -2,9 +2,9 @@
 
 A crowded sale has tens of thousands of timers that are minutes away (payments, deadlines), and
 beside them sleeps of milliseconds, many at a time. In one heap each of these would sift through all
-of those. Here the heap has the events of the page (a quarter of a second) that lies open; later
-ones wait, unsorted, on pages of their own until somebody turns to them. The order of events is
-exactly SimPy's: by time, priority, and who was scheduled first.
+of those. Here, once the heap is `FULL`, it gets only the events of the page (a quarter of a second)
+that lies open; later ones wait, unsorted, on pages of their own until somebody turns to them. The
+order of events is exactly SimPy's: by time, priority, and who was scheduled first.
 """
 
 from heapq import heappop, heappush
@@ -16,6 +16,9 @@ from simpy.events import NORMAL, URGENT
 
 PAGE_S = 0.25
 """A power of two, so that a page's number and its beginning are exact."""
+
+FULL = 512
+"""A heap of fewer entries costs less than pages do."""
 
 _PAGES_PER_S = 1.0 / PAGE_S
 _FIRST_OF_ALL = URGENT - 2  # a page is turned before anything on it, and before SimPy stops
@@ -45,7 +48,7 @@ class Agenda(simpy.Environment):
         """Let `event` happen `delay` seconds from now; see `simpy.Environment.schedule`."""
         at_s = self._now + delay
         entry = (at_s, priority, next(self._eid), event)
-        if at_s < self.open_until_s or at_s == inf:
+        if at_s < self.open_until_s or len(self._queue) < FULL or at_s == inf:
             heappush(self._queue, entry)
             return
         number = int(at_s * _PAGES_PER_S)

@@ -366,10 +366,7 @@ class Kernel:
             env._now = wakes_s  # noqa: SLF001
             return
         wake_up: Any = WakeUp(request.resume)
-        if wakes_s < env.open_until_s:
-            heappush(queue, (wakes_s, NORMAL, next(env._eid), wake_up))  # noqa: SLF001
-        else:
-            env.schedule(wake_up, NORMAL, seconds)
+        heappush(queue, (wakes_s, NORMAL, next(env._eid), wake_up))  # noqa: SLF001
         self._hub.switch(wake_up)
 
     def acquire(self, places: Places, timeout_s: float) -> bool:

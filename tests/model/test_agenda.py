@@ -4,12 +4,13 @@ from collections.abc import Callable, Generator
 from math import inf
 from typing import Any
 
+import pytest
 import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 from simpy.events import NORMAL, URGENT
 
-from model.agenda import PAGE_S, Agenda
+from model.agenda import PAGE_S, Agenda, TurnPage
 
 # Whole pages and their halves too: events meet at the edge of a page and at one instant.
 DELAYS = st.one_of(
@@ -42,6 +43,12 @@ def told_by(env: simpy.Environment, programs: list[list[float]]) -> Log:
         env.process(lives(number, delays))
     env.run()
     return log
+
+
+@pytest.fixture(autouse=True)
+def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages from the first event on, that small programs meet them."""
+    monkeypatch.setattr("model.agenda.FULL", 0)
 
 
 @given(PROGRAMS)
@@ -84,6 +91,18 @@ def test_the_heap_holds_what_is_near() -> None:
         env.timeout(float(second))
     assert len(env._queue) == 1
     assert env.peek() == 1.0
+
+
+def test_a_small_heap_needs_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundled sale has hundreds of timers at most, and pays for no turning."""
+    monkeypatch.setattr("model.agenda.FULL", 3)
+    env = Agenda()
+    for second in (1.0, 2.0, 3.0, 4.0, 0.5, 0.1):
+        env.timeout(second)
+    turns = [at_s for at_s, _, _, event in env._queue if isinstance(event, TurnPage)]
+    assert turns == [0.5, 4.0]
+    env.run()
+    assert env.now == 4.0
 
 
 def test_what_never_happens_is_no_error() -> None:
