@@ -1,13 +1,15 @@
 """The options of the `holdfast` command: their names, their help, their shape."""
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 LARGEST_TIME_FACTOR = 300.0
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Format(StrEnum):
@@ -24,6 +26,15 @@ class ShelfName(StrEnum):
     FAULTS = "faults"
     INVARIANTS = "invariants"
     SCENARIOS = "scenarios"
+
+
+def _one_of(choices: type[Choice]) -> Callable[[str], Choice]:
+    def parse(text: str) -> Choice:
+        if text not in list(choices):
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(choices)}")
+        return choices(text)
+
+    return parse
 
 
 def _whole(text: str) -> int:
@@ -110,7 +121,13 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a scenario's key; repeatable."),
 ]
 OutputFormat = Annotated[
-    Format, typer.Option("--format", help="text, or json: one document on standard output.")
+    Format,
+    typer.Option(
+        "--format",
+        metavar="|".join(Format),
+        parser=_one_of(Format),
+        help="text, or json: one document on standard output.",
+    ),
 ]
 Required = Annotated[
     list[str] | None,
@@ -174,7 +191,10 @@ OnlyBuyers = Annotated[
 Limit = Annotated[
     int | None, typer.Option(metavar="N", parser=_from_one, help="Show so many lines.")
 ]
-What = Annotated[ShelfName, typer.Argument(help="What to list.")]
+What = Annotated[
+    ShelfName,
+    typer.Argument(metavar="WHAT", parser=_one_of(ShelfName), help="What to list."),
+]
 Strategy = Annotated[
     str, typer.Argument(help="A strategy; options follow a colon: redis-counter:recheck=false.")
 ]

@@ -37,7 +37,7 @@ MISTAKES = {
     "compare --set arrivals.buyers=-5": ("arrivals.buyers", "-5"),
     "compare --set nonsense=1": ("nonsense",),
     "compare --set capacity": ("--set", "'capacity' is not key=value"),
-    "compare --format xml": ("--format", "xml", "json"),
+    "compare --format xml": ("'--format': 'xml' is not one of text, json",),
     "compare --require no-overbook": ("--require", "did you mean 'no-overbooking'"),
     "compare seats --strategies redis-hold": ("redis-hold", "seats", "seat-setnx"),
     "compare --colour": ("--colour",),
@@ -48,7 +48,7 @@ MISTAKES = {
     "replay bad.toml": ("bad.toml", "not a Holdfast history"),
     "replay bad.toml --only-buyers x": ("--only-buyers", "'x'"),
     "judge nowhere.jsonl": ("nowhere.jsonl", "No such file"),
-    "list things": ("things", "strategies"),
+    "list things": ("'WHAT': 'things' is not one of strategies, faults",),
     "frobnicate": ("frobnicate",),
 }
 
