@@ -26,6 +26,7 @@ FACTOR = 60.0
 PROMPT_FACTOR = 100.0  # a sale in which nobody waits for anything needs no finer time
 KILL_AT_S = 25.0
 TTL_S = 80.0
+LONG_TTL_S = 300.0
 PAGE_S = 45.0
 
 
@@ -57,6 +58,15 @@ def hostile(plans: dict[str, Plan] | None = None, **changes: Any) -> Scenario:
     }
     parts.update(changes)
     return Scenario(name="hostile", plans={"kill": KILL, **(plans or {})}, **parts)
+
+
+def unhurried() -> Scenario:
+    """The hostile sale with holds that outlast any payment, on a machine seconds late as well.
+
+    A hold that ends while its buyer pays may be sold twice too (B06); here only what Redis forgot
+    can be.
+    """
+    return hostile(hold=Holds(ttl_s=LONG_TTL_S))
 
 
 def prompt(plans: dict[str, Plan] | None = None, **changes: Any) -> Scenario:

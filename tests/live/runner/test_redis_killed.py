@@ -4,7 +4,7 @@ import pytest
 
 from chaos.persistence import Persistence
 from model.live.run import Arm
-from tests.live.runner.sales import Told, hold_sale, hostile
+from tests.live.runner.sales import Told, hold_sale, unhurried
 
 TRIES = 3
 
@@ -12,7 +12,7 @@ TRIES = 3
 def overbooked_within(arm: Arm, tries: int) -> Told:
     """Hold the hostile sale until it overbooks, at most so often."""
     for seed in range(1, tries + 1):
-        told = hold_sale(arm, "redis-hold", hostile(), "kill", seed=seed)
+        told = hold_sale(arm, "redis-hold", unhurried(), "kill", seed=seed)
         if told.says("no-overbooking") == "violated":
             return told
     pytest.fail(f"not overbooked in {tries} sales: {told.history.faults}")
@@ -28,7 +28,7 @@ def test_without_persistence_holds_are_lost_and_sold_twice(arm: Arm) -> None:
 
 def test_without_the_kill_nothing_breaks(arm: Arm) -> None:
     """The same sale on the same servers, left alone: every promise is kept."""
-    told = hold_sale(arm, "redis-hold", hostile(), "none")
+    told = hold_sale(arm, "redis-hold", unhurried(), "none")
     for invariant in ("no-overbooking", "hold-honoured", "no-overhold", "stock-conserved"):
         assert told.says(invariant) == "holds", told.assessment.verdicts[invariant]
     assert told.number("sold_tickets") > 0
@@ -40,7 +40,7 @@ def test_without_the_kill_nothing_breaks(arm: Arm) -> None:
 )
 def test_with_an_append_only_file_holds_survive(arm: Arm, mode: Persistence) -> None:
     """A process that is killed loses nothing it had written: no promise is broken."""
-    told = hold_sale(arm, "redis-hold", hostile(), "kill", persistence=mode)
+    told = hold_sale(arm, "redis-hold", unhurried(), "kill", persistence=mode)
     assert told.says("hold-honoured") == "holds", told.assessment.verdicts["hold-honoured"]
     assert told.says("no-overbooking") == "holds"
     assert told.assessment.witnesses["fault-between-hold-and-payment"] > 0
@@ -49,7 +49,7 @@ def test_with_an_append_only_file_holds_survive(arm: Arm, mode: Persistence) -> 
 def test_the_recheck_refuses_instead_of_overbooking(arm: Arm) -> None:
     """Without persistence but with the recheck: no ticket too many, only broken promises."""
     for seed in range(1, TRIES + 1):
-        told = hold_sale(arm, "redis-hold-recheck", hostile(), "kill", seed=seed)
+        told = hold_sale(arm, "redis-hold-recheck", unhurried(), "kill", seed=seed)
         assert told.says("no-overbooking") == "holds", told.assessment.verdicts["no-overbooking"]
         if told.says("hold-honoured") == "violated":
             return
