@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from chaos.persistence import Persistence
 from holdfast import interrupts
 from holdfast.choices import parse_names, parse_strategies
 from holdfast.commands import complain
+from holdfast.crew import ProcessCrew
 from holdfast.errors import ExitStatus, WrongCommand, check_names
 from holdfast.gate import check_required, exit_status
 from holdfast.sequence.diagrams import mermaid, svg
@@ -18,9 +20,10 @@ from holdfast.sequence.report import Told, as_dict, print_exploration
 from holdfast.terminal import reader_may_leave
 from holdfast.workers import Workers, cores
 from model.exploring.small_world import CALLS, EVENTS, SmallWorld
+from properties.exploration.ahead import Walker
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.exhaustive import Bounds, Search
-from properties.exploration.finding import EXPLORED, Exploration
+from properties.exploration.finding import EXPLORED, ORDERED, Exploration
 from properties.exploration.sampling import Sampling
 from properties.exploration.shrinking import Counterexample, Shrinker
 from properties.exploration.trace import trace_text
@@ -187,7 +190,17 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
-    found = Search(small, bounds, twice=choices.twice, until=_go_on).run()
+    histories = any(name in choices.required for name in ORDERED)
+    jobs = choices.jobs or cores()
+    crew = partial(ProcessCrew, jobs, Walker, small=small, reduce=True, histories=histories)
+    found = Search(
+        small,
+        bounds,
+        twice=choices.twice,
+        histories=histories,
+        until=_go_on,
+        crew=crew if jobs > 1 else None,
+    ).run()
     if how == "exhaustive" or found.complete or found.cut == "interrupted":
         return found
     for other in ("pct", "random"):

@@ -9,17 +9,19 @@ been at; when the search arrives, the answers lie ready. Nothing depends on thei
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
-from properties.exploration.branching import Branching, Sleep
+from properties.exploration.branching import Branching, Sleep, still_asleep
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
 
 STATE_BYTES = 16
+MOST_AHEAD = 20_000  # choices made ahead of the search: they are kept in memory
 Edge = tuple[bytes, str]  # a state and a choice made there
 
 
@@ -41,7 +43,7 @@ class Errand:
     path: tuple[Step, ...]
     choice: str | None
     sleep: Sleep
-    met: bytes
+    met: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,47 +98,63 @@ class Walker:
     def _walk(self, errand: Errand) -> tuple[list[tuple[Turn, Node]], Judged | None]:
         executions = self._executions
         world = executions.again(errand.path)
-        node, choice, sleep = read_node(executions, world), errand.choice, errand.sleep
+        meaning, choice, sleep = executions.meaning(world), errand.choice, errand.sleep
         turns: list[tuple[Turn, Node]] = []
         try:
             while choice is not None:
-                branching = Branching(node, [choice], sleep, reduce=self._reduce)
                 turn = executions.take(world, choice)
                 node = read_node(executions, world)
                 turns.append((turn, node))
                 if node.state in self._met:
                     return turns, None
                 self._met.add(node.state)
-                sleep = branching.took(turn, node)
-                awake = [each for each in node.choices if each not in sleep]
-                choice = Branching(node, awake, sleep, reduce=self._reduce).next()
-            judged = judge_history(world.settle()) if node.over else None
+                sleep = still_asleep(sleep, turn) if node.meaning == meaning else {}
+                meaning = node.meaning
+                choice = branch(node, sleep, reduce=self._reduce).next()
+            judged = judge_history(world.settle()) if world.over and not world.crashed else None
         finally:
             world.close()
         return turns, judged
 
 
+@dataclass(slots=True, kw_only=True)
+class _Place:
+    """A node to branch at, and the way there."""
+
+    path: tuple[Step, ...]
+    branching: Branching
+
+
 class Ahead:
     """Steps of a search whose executions a crew makes, as far as it can before they are needed."""
 
-    def __init__(self, crew: Crew, open_nodes: Sequence[Branching], met: Sequence[bytes]) -> None:
-        """`open_nodes` is the search's own stack, as it is at any time, the deepest last.
+    def __init__(
+        self, crew: Crew, open_nodes: Sequence[Branching], visited: AbstractSet[bytes]
+    ) -> None:
+        """Take over a search's own stack and its visited states, as they are at any time.
 
-        Its length is that of the search's path, but for a node the search has not branched at yet.
+        The open nodes are those along the search's path, the deepest last.
         """
-        self.replayed = 0
+        self._replayed = 0
         self._crew = crew
         self._open = open_nodes
+        self._visited = visited
         # by depth: the open node, and how far one gets there with the edges that are known
         self._beyond: dict[int, tuple[Branching, Branching]] = {}
+        self._likely: dict[bytes, _Place] = {}  # nodes that wait to be visited, the latest last
         self._edges: dict[Edge, tuple[Turn, Node]] = {}
         self._taken: set[Edge] = set()
         self._judged: dict[tuple[str, ...], Judged] = {}
-        self._running: dict[int, tuple[bytes, Errand]] = {}
+        self._running: dict[int, tuple[Node | None, Errand]] = {}
         self._in_flight: set[Edge] = set()
-        self._met = list(met)
+        self._met = sorted(visited)
         self._told = [0] * crew.size
-        self._wanted: deque[tuple[bytes, Errand]] = deque()
+        self._wanted: deque[tuple[Node | None, Errand]] = deque()
+
+    @property
+    def replayed(self) -> int:
+        """See `Steps`."""
+        return self._replayed
 
     def take(self, path: Sequence[Turn], node: Node, choice: str) -> tuple[Turn, Node]:
         """See `Steps`.
@@ -145,13 +163,11 @@ class Ahead:
             NotDeterministic: executing the same choices again led elsewhere.
         """
         edge = (node.state, choice)
-        asked = False
+        if edge not in self._edges and edge not in self._in_flight:
+            self._taken.discard(edge)
+            errand = Errand(path=_steps(path), choice=choice, sleep=dict(self._open[-1].sleep))
+            self._wanted.append((node, errand))
         while edge not in self._edges:
-            if not asked and edge not in self._in_flight:
-                sleep = self._open[-1].sleep
-                self._taken.discard(edge)
-                self._wanted.append((node.state, _errand(path, choice, sleep)))
-                asked = True
             self._turn_over(path, wait=True)
         self._turn_over(path, wait=False)
         beyond = self._beyond_of(len(self._open) - 1)
@@ -164,14 +180,10 @@ class Ahead:
         """See `Steps`."""
         schedule = tuple(turn.choice for turn in path)
         if schedule not in self._judged:
-            self._wanted.append((b"", _errand(path, None, {})))
+            self._wanted.append((None, Errand(path=_steps(path), choice=None, sleep={})))
         while schedule not in self._judged:
             self._turn_over(path, wait=True)
         return self._judged.pop(schedule)
-
-    def close(self) -> None:
-        """See `Steps`."""
-        self._crew.close()
 
     def _turn_over(self, path: Sequence[Turn], *, wait: bool) -> None:
         """Send whoever is idle, and take in what has come."""
@@ -184,47 +196,73 @@ class Ahead:
         for worker, report in self._crew.receive(wait=wait and bool(self._running)):
             self._take_in(worker, report)
 
-    def _send(self, worker: int, state: bytes, errand: Errand) -> None:
-        if errand.choice is not None:
-            self._in_flight.add((state, errand.choice))
+    def _send(self, worker: int, node: Node | None, errand: Errand) -> None:
+        if node is not None and errand.choice is not None:
+            self._in_flight.add((node.state, errand.choice))
         news = b"".join(self._met[self._told[worker] :])
         self._told[worker] = len(self._met)
-        self._running[worker] = (state, errand)
-        self._crew.send(
-            worker,
-            Errand(path=errand.path, choice=errand.choice, sleep=errand.sleep, met=news),
-        )
+        self._running[worker] = (node, errand)
+        self._crew.send(worker, replace(errand, met=news))
 
     def _take_in(self, worker: int, report: Report) -> None:
         if report.differs is not None:
             raise NotDeterministic(*report.differs)
-        state, errand = self._running.pop(worker)
-        if errand.choice is not None:
-            self._in_flight.discard((state, errand.choice))
-        self.replayed += report.replayed
-        schedule = [step.choice for step in errand.path]
-        for turn, node in report.turns:
-            edge = (state, turn.choice)
-            if edge not in self._taken:
-                self._edges.setdefault(edge, (turn, node))
-            schedule.append(turn.choice)
-            state = node.state
-            self._met.append(state)
+        node, errand = self._running.pop(worker)
+        self._replayed += report.replayed
+        steps, sleep = list(errand.path), errand.sleep
+        if node is not None and errand.choice is not None:
+            self._in_flight.discard((node.state, errand.choice))
+            for turn, child in report.turns:
+                if (node.state, turn.choice) not in self._taken:
+                    self._edges.setdefault((node.state, turn.choice), (turn, child))
+                sleep = still_asleep(sleep, turn) if child.meaning == node.meaning else {}
+                steps.append(Step(turn.choice, turn.line))
+                self._expect(child, tuple(steps), sleep)
+                node = child
         if report.judged is not None:
-            self._judged[tuple(schedule)] = report.judged
+            self._judged[tuple(step.choice for step in steps)] = report.judged
 
-    def _next_errand(self, path: Sequence[Turn]) -> tuple[bytes, Errand] | None:
+    def _expect(self, node: Node, path: tuple[Step, ...], sleep: Sleep) -> None:
+        """Note a node that the search will most likely visit."""
+        self._met.append(node.state)
+        if node.state not in self._visited and node.state not in self._likely:
+            branching = branch(node, sleep, reduce=self._reduces)
+            self._likely[node.state] = _Place(path=path, branching=branching)
+
+    @property
+    def _reduces(self) -> bool:
+        return self._open[0].reduce
+
+    def _next_errand(self, path: Sequence[Turn]) -> tuple[Node, Errand] | None:
         """The choice the search will come to first among those nobody has made or is making."""
         for depth in range(len(self._open) - 1, -1, -1):
-            beyond = self._beyond_of(depth)
-            while (choice := beyond.next()) is not None:
-                edge = (beyond.node.state, choice)
-                if edge in self._in_flight:
-                    break
-                known = self._edges.get(edge)
-                if known is None:
-                    return edge[0], _errand(path[:depth], choice, beyond.sleep)
-                beyond.took(*known)
+            branching = self._beyond_of(depth)
+            choice = self._unmade(branching)
+            if choice is not None:
+                return _errand(_steps(path[:depth]), branching, choice)
+        return self._likely_errand() if len(self._edges) < MOST_AHEAD else None
+
+    def _likely_errand(self) -> tuple[Node, Errand] | None:
+        """A choice at a node that was met on the way, and that the search has yet to visit."""
+        for state in list(reversed(self._likely)):
+            place = self._likely[state]
+            choice = None if state in self._visited else self._unmade(place.branching)
+            if choice is not None:
+                return _errand(place.path, place.branching, choice)
+            if state in self._visited or place.branching.next() is None:
+                del self._likely[state]
+        return None
+
+    def _unmade(self, branching: Branching) -> str | None:
+        """The next choice here that nobody has made; None too while somebody makes it."""
+        while (choice := branching.next()) is not None:
+            edge = (branching.node.state, choice)
+            if edge in self._in_flight:
+                return None
+            known = self._edges.get(edge)
+            if known is None:
+                return choice
+            branching.took(*known)
         return None
 
     def _beyond_of(self, depth: int) -> Branching:
@@ -236,6 +274,15 @@ class Ahead:
         return beyond
 
 
-def _errand(path: Sequence[Turn], choice: str | None, sleep: Sleep) -> Errand:
-    steps = tuple(Step(turn.choice, turn.line) for turn in path)
-    return Errand(path=steps, choice=choice, sleep=dict(sleep), met=b"")
+def branch(node: Node, sleep: Sleep, *, reduce: bool) -> Branching:
+    """What is to be tried at a node that is visited for the first time."""
+    awake = [choice for choice in node.choices if choice not in sleep]
+    return Branching(node, awake, sleep, reduce=reduce)
+
+
+def _steps(path: Sequence[Turn]) -> tuple[Step, ...]:
+    return tuple(Step(turn.choice, turn.line) for turn in path)
+
+
+def _errand(path: tuple[Step, ...], branching: Branching, choice: str) -> tuple[Node, Errand]:
+    return branching.node, Errand(path=path, choice=choice, sleep=dict(branching.sleep))

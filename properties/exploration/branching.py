@@ -66,13 +66,7 @@ class Branching:
             inside = self.node.actor(name).inside
             if not _only_mine(self.node, choice, touched, inside=inside):
                 self.alone = False
-        below: Sleep = {}
-        if child.meaning == self.node.meaning:
-            below = {
-                other: theirs
-                for other, theirs in self.sleep.items()
-                if mover_of(other) != name and not conflict(*touched, theirs)
-            }
+        below = still_asleep(self.sleep, turn) if child.meaning == self.node.meaning else {}
         if self.reduce:
             self.sleep[choice] = touched
         self.position += 1
@@ -86,6 +80,16 @@ class Branching:
             for choice, touched in self.sleep.items()
             if mover_of(choice) == mover
         )
+
+
+def still_asleep(sleep: Sleep, turn: Turn) -> Sleep:
+    """What goes on sleeping after a turn: all that commutes with it."""
+    name = mover_of(turn.choice)
+    return {
+        choice: touched
+        for choice, touched in sleep.items()
+        if mover_of(choice) != name and not conflict(turn.reads, turn.writes, touched)
+    }
 
 
 def _candidate(node: Node) -> str | None:

@@ -58,9 +58,7 @@ class Executions:
     With `histories` two worlds are in one state only if their calls came and went in one order too.
     """
 
-    def __init__(
-        self, small: SmallWorld, *, reduce: bool = True, histories: bool = False
-    ) -> None:
+    def __init__(self, small: SmallWorld, *, reduce: bool = True, histories: bool = False) -> None:
         self.small = small
         self.reduce = reduce
         self.histories = histories

@@ -182,8 +182,6 @@ class Search:
             return
         self.found.finals.add(state)
         self.found.judge(self._steps.judged(self._turns), self._schedule())
-        if self.until(self.found):
-            raise Cut("what was looked for was found")
 
     def _crash(self, node: Node) -> None:
         if not self.found.crash:
@@ -195,6 +193,8 @@ class Search:
 
     def _check(self) -> None:
         bounds, took_s = self.bounds, time.perf_counter() - self._began
+        if self.until(self.found):
+            raise Cut("what was looked for was found")
         if bounds.states is not None and self.found.states >= bounds.states:
             raise Cut(f"the bound of {bounds.states} states")
         if bounds.seconds is not None and took_s > bounds.seconds:
@@ -203,4 +203,4 @@ class Search:
             self._crew, self._new_crew = self._new_crew(), None
         if self._crew is not None and self._steps is self._here and self._crew.ready():
             self._here.leave()
-            self._steps = Ahead(self._crew, self._open, sorted(self.found.visited))
+            self._steps = Ahead(self._crew, self._open, self.found.visited)

@@ -14,16 +14,15 @@ from properties.exploration.node import Node, read_node
 class Steps(Protocol):
     """What a search asks of executions. A path is the turns that lead from the root to a node."""
 
-    replayed: int
+    @property
+    def replayed(self) -> int:
+        """Moves made again to come back to a node."""
 
     def take(self, path: Sequence[Turn], node: Node, choice: str) -> tuple[Turn, Node]:
         """Make a choice at the end of a path, which is `node`."""
 
     def judged(self, path: Sequence[Turn]) -> Judged:
         """Judge the history of a path after which everybody has ended."""
-
-    def close(self) -> None:
-        """Give back what executing needs."""
 
 
 class Here:
@@ -35,7 +34,7 @@ class Here:
 
     @property
     def replayed(self) -> int:
-        """Moves made again to come back to a node."""
+        """See `Steps`."""
         return self.executions.replayed
 
     def root(self) -> Node:
@@ -75,7 +74,7 @@ class Here:
             self._world = None
 
     def close(self) -> None:
-        """See `Steps`."""
+        """Give back what executing needs."""
         self.leave()
         self.executions.close()
 
