@@ -14,7 +14,7 @@ from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from properties.exploration.ahead import Ahead, Crew
 from properties.exploration.branching import Branching, Sleep, mover_of
-from properties.exploration.finding import COMPLETE, Exploration
+from properties.exploration.finding import COMPLETE, INTERRUPTED, Exploration
 from properties.exploration.node import Node
 from properties.exploration.steps import Here, Steps
 
@@ -93,7 +93,7 @@ class Search:
         except Cut as cut:
             found.cut = str(cut)
         except KeyboardInterrupt:
-            found.cut = "interrupted"
+            found.cut = INTERRUPTED
         finally:
             self._close()
             found.seconds = time.perf_counter() - began

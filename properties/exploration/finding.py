@@ -12,6 +12,7 @@ from properties.judge import INVARIANTS, judge_evidence
 from properties.verdicts import Status, Verdict
 
 COMPLETE = ""
+INTERRUPTED = "interrupted"
 NOT_EXPLORED = {"sale-goes-on": "an explored world has no durations: nothing takes time in it"}
 ORDERED = {
     "linearizable": "no violation, but only one history of each final state was judged, and this"

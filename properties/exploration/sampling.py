@@ -17,7 +17,7 @@ from model.exploring.world import World
 from model.streams import stream
 from properties.exploration.execution import Executions, first_divergence
 from properties.exploration.exhaustive import Bounds
-from properties.exploration.finding import Exploration, judge_history
+from properties.exploration.finding import INTERRUPTED, Exploration, judge_history
 
 STRIKE = 0.08  # a random walk lets something strike at a step with this probability
 PCT_DEPTH = 3
@@ -125,7 +125,7 @@ class Sampling:
                 if until(found):
                     break
         except KeyboardInterrupt:
-            found.cut = "interrupted"
+            found.cut = INTERRUPTED
         found.seconds = time.perf_counter() - began
         self._executions.close()
         return found

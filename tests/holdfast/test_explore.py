@@ -1,13 +1,21 @@
 """`holdfast explore` and the replay of its traces, as a user calls them."""
 
 import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from holdfast import explore
 from holdfast.cli import app
+from holdfast.crew import ProcessCrew
+from model.exploring.small_world import SmallWorld
+from properties.exploration.ahead import Walker
 from properties.exploration.exhaustive import Search
+from properties.exploration.shrinking import Shrinker
+from tests.properties.exploration.crews import everything
 
 
 def call(*arguments: str, columns: int = 80) -> tuple[int, str, str]:
@@ -159,6 +167,79 @@ def test_ctrl_c_tells_what_was_covered(tmp_path: Path, monkeypatch: pytest.Monke
     assert code == 3
     assert "CUT" in printed
     assert "interrupted" in printed
+
+
+def test_two_processes_find_what_one_finds() -> None:
+    """Real processes, from the first node on: all is the same, and they are gone at the end."""
+    small = SmallWorld(strategy="redis-hold", visits=("pay", "leave"), happenings={"redis-kill": 1})
+    crew = ProcessCrew(2, Walker, small=small, reduce=True, histories=False)
+    processes = list(crew._processes)
+    deadline = time.monotonic() + 60.0
+    while not crew.ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    together = Search(small, crew=lambda: crew, alone_s=0.0).run()
+    assert everything(together) == everything(Search(small).run())
+    assert together.breaches
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_a_dead_worker_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed in the middle ends the search with the repair."""
+    started = []
+
+    def doomed(*arguments: Any, **more: Any) -> ProcessCrew:
+        started.append(ProcessCrew(*arguments, **more))
+        started[0]._processes[1].kill()
+        return started[0]
+
+    monkeypatch.setattr(explore, "ProcessCrew", doomed)
+    monkeypatch.setitem(Search.__init__.__kwdefaults__, "alone_s", 0.0)
+    code, printed, complaint = call(
+        "explore", "db-cart-naive", "--faults", "lost-reply", "--jobs", "2", "--out", str(tmp_path)
+    )
+    assert code != 0
+    assert not printed
+    assert "--jobs 1" in complaint
+    assert not started[0]._processes
+
+
+def test_a_short_search_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends within a moment is not made slower by starting a crew."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("a crew for a search that takes a moment")
+
+    monkeypatch.setattr(explore, "ProcessCrew", refused)
+    code, printed, _ = call("explore", "db-cart", "--jobs", "2", "--out", str(tmp_path))
+    assert code == 0
+    assert "COMPLETE" in printed
+
+
+def test_what_is_required_is_judged_in_every_order(tmp_path: Path) -> None:
+    """`--require linearizable` tells the orders of calls apart, so that it can hold."""
+    common = ("explore", "db-cart", "--format", "json", "--out", str(tmp_path))
+    code, printed, _ = call(*common, "--require", "linearizable")
+    told, answer = json.loads(printed), json.loads(call(*common)[1])
+    assert code == 0
+    assert told["histories"]
+    assert told["invariants"]["linearizable"]["status"] == "holds"
+    assert told["states"] > answer["states"]
+    assert answer["invariants"]["linearizable"]["status"] == "inconclusive"
+    assert "--require linearizable" in answer["invariants"]["linearizable"]["reason"]
+
+
+def test_ctrl_c_while_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted while it shrinks, it prints what the search found all the same; exit 3."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shrinker, "shrink", interrupted)
+    code, printed, complaint = call("explore", "db-cart-naive", "--out", str(tmp_path))
+    assert code == 3
+    assert "no-overbooking   VIOLATED" in printed
+    assert "not every counterexample was shrunk" in complaint
 
 
 def test_samples_on_two_processes(tmp_path: Path) -> None:
