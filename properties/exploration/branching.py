@@ -14,6 +14,7 @@ from model.exploring.small_world import ON_REDIS
 from model.exploring.touching import PAY, Touched, conflict
 from model.exploring.turn import GROUP, Turn
 from properties.exploration.node import Node, Standing
+from properties.exploration.precedence import ENDED
 
 Sleep = dict[str, Touched]
 _OWNED = (f"payment:{PAY}", f"db:payments:{PAY}", f"db:orders:{PAY}")
@@ -115,7 +116,7 @@ def _only_mine(node: Node, choice: str, touched: Touched, *, inside: bool) -> bo
     if node.left.get("expire") and "clock" in both:
         return False
     if inside:
-        return True
+        return not any(each.startswith(ENDED) for each in both)
     return "acks" not in both and _owned(node, node.actor(mover_of(choice)), both)
 
 

@@ -1,17 +1,21 @@
 """`holdfast explore` and the replay of its traces, as a user calls them."""
 
 import json
+import signal
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from holdfast import explore
+from holdfast import explore, interrupts
 from holdfast.cli import app
 from holdfast.crew import ProcessCrew
 from model.exploring.small_world import SmallWorld
+from model.exploring.turn import Turn
+from model.exploring.world import World
 from properties.exploration.ahead import Walker
 from properties.exploration.exhaustive import Search
 from properties.exploration.shrinking import Shrinker
@@ -167,6 +171,29 @@ def test_ctrl_c_tells_what_was_covered(tmp_path: Path, monkeypatch: pytest.Monke
     assert code == 3
     assert "CUT" in printed
     assert "interrupted" in printed
+
+
+def test_ctrl_c_waits_for_the_end_of_a_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never strikes within the code under test, which might swallow it and go another way."""
+    take, moves = World.take, count(1)
+
+    def struck(world: World, choice: str, *, whole: bool = False) -> Turn:
+        if next(moves) == 40:
+            try:
+                interrupts._interrupt(signal.SIGINT, None)
+            except KeyboardInterrupt as error:
+                raise AssertionError("in the middle of a move") from error
+        return take(world, choice, whole=whole)
+
+    monkeypatch.setattr(interrupts, "_asked", [])
+    monkeypatch.setattr(World, "take", struck)
+    code, printed, _ = call(
+        "explore", "db-cart", "--buyers", "3", "--jobs", "1", "--out", str(tmp_path)
+    )
+    assert code == 3
+    assert "cut: interrupted" in printed
 
 
 def test_two_processes_find_what_one_finds() -> None:
