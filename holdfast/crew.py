@@ -1,4 +1,4 @@
-"""A crew: worker processes that each answer one question at a time, over a pipe.
+"""A crew: worker processes that each answer one question after the other, over a pipe.
 
 For work whose next question depends on the last answers, where `holdfast.workers` would wait. Like
 there, workers are deaf to Ctrl-C (the parent decides) and end when their parent ends.
@@ -58,7 +58,7 @@ class ProcessCrew:
         return not self._waiting
 
     def send(self, worker: int, errand: Any) -> None:
-        """Ask an idle worker.
+        """Ask a worker; questions wait at its end until it has answered those before.
 
         Raises:
             WorkersLost: it died.

@@ -21,6 +21,7 @@ from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
 
 STATE_BYTES = 16
+AT_HAND = 2  # errands a worker has, so that it need not wait for the next one
 MOST_AHEAD = 20_000  # choices made ahead of the search: they are kept in memory
 Edge = tuple[bytes, str]  # a state and a choice made there
 
@@ -57,7 +58,7 @@ class Report:
 
 
 class Crew(Protocol):
-    """Workers, each of which runs one errand at a time with a `Walker` of its own."""
+    """Workers, each of which runs its errands one after the other, with a `Walker` of its own."""
 
     size: int
 
@@ -65,7 +66,7 @@ class Crew(Protocol):
         """Whether somebody can be sent."""
 
     def send(self, worker: int, errand: Errand) -> None:
-        """Send a worker who is idle."""
+        """Give a worker another errand."""
 
     def receive(self, *, wait: bool) -> list[tuple[int, Report]]:
         """Reports that have come; with `wait` at least one."""
@@ -145,7 +146,7 @@ class Ahead:
         self._edges: dict[Edge, tuple[Turn, Node]] = {}
         self._taken: set[Edge] = set()
         self._judged: dict[tuple[str, ...], Judged] = {}
-        self._running: dict[int, tuple[Node | None, Errand]] = {}
+        self._running: list[deque[tuple[Node | None, Errand]]] = [deque() for _ in range(crew.size)]
         self._in_flight: set[Edge] = set()
         self._met = sorted(visited)
         self._told = [0] * crew.size
@@ -187,13 +188,15 @@ class Ahead:
 
     def _turn_over(self, path: Sequence[Turn], *, wait: bool) -> None:
         """Send whoever is idle, and take in what has come."""
-        idle = [worker for worker in range(self._crew.size) if worker not in self._running]
-        for worker in idle:
-            found = self._wanted.popleft() if self._wanted else self._next_errand(path)
-            if found is None:
-                break
-            self._send(worker, *found)
-        for worker, report in self._crew.receive(wait=wait and bool(self._running)):
+        for at_hand in range(AT_HAND):
+            for worker, running in enumerate(self._running):
+                if len(running) > at_hand:
+                    continue
+                found = self._wanted.popleft() if self._wanted else self._next_errand(path)
+                if found is None:
+                    break
+                self._send(worker, *found)
+        for worker, report in self._crew.receive(wait=wait and any(self._running)):
             self._take_in(worker, report)
 
     def _send(self, worker: int, node: Node | None, errand: Errand) -> None:
@@ -201,13 +204,13 @@ class Ahead:
             self._in_flight.add((node.state, errand.choice))
         news = b"".join(self._met[self._told[worker] :])
         self._told[worker] = len(self._met)
-        self._running[worker] = (node, errand)
+        self._running[worker].append((node, errand))
         self._crew.send(worker, replace(errand, met=news))
 
     def _take_in(self, worker: int, report: Report) -> None:
         if report.differs is not None:
             raise NotDeterministic(*report.differs)
-        node, errand = self._running.pop(worker)
+        node, errand = self._running[worker].popleft()
         self._replayed += report.replayed
         steps, sleep = list(errand.path), errand.sleep
         if node is not None and errand.choice is not None:

@@ -16,24 +16,24 @@ class ShuffledCrew:
         self.errands = 0
         self._draw = Random(seed)
         self._walkers = [Walker(small, reduce=True, histories=histories) for _ in range(size)]
-        self._under_way: dict[int, Errand] = {}
+        self._under_way: dict[int, list[Errand]] = {}
 
     def ready(self) -> bool:
         """From the beginning."""
         return True
 
     def send(self, worker: int, errand: Errand) -> None:
-        """Take an errand; a worker who has one already is not idle."""
-        assert worker not in self._under_way
+        """Take an errand, to be run after those at hand."""
         self.errands += 1
-        self._under_way[worker] = errand
+        self._under_way.setdefault(worker, []).append(errand)
 
     def receive(self, *, wait: bool) -> list[tuple[int, Report]]:
         """Let one worker come back, or nobody if nobody is waited for."""
-        if not self._under_way or (not wait and self._draw.random() < 0.5):
+        busy = sorted(worker for worker, errands in self._under_way.items() if errands)
+        if not busy or (not wait and self._draw.random() < 0.5):
             return []
-        worker = self._draw.choice(sorted(self._under_way))
-        return [(worker, self._walkers[worker](self._under_way.pop(worker)))]
+        worker = self._draw.choice(busy)
+        return [(worker, self._walkers[worker](self._under_way[worker].pop(0)))]
 
     def close(self) -> None:
         """Send everybody home."""
