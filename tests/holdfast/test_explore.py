@@ -13,12 +13,15 @@ from typer.testing import CliRunner
 from holdfast import explore, interrupts
 from holdfast.cli import app
 from holdfast.crew import ProcessCrew
+from holdfast.sequence.table import table
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from properties.exploration.ahead import Walker
+from properties.exploration.execution import Executions
 from properties.exploration.exhaustive import Search
-from properties.exploration.shrinking import Shrinker
+from properties.exploration.shrinking import Counterexample, Shrinker
+from properties.judge import INVARIANTS
 from tests.properties.exploration.crews import everything
 
 
@@ -84,6 +87,34 @@ def test_a_counterexample_is_told_at_any_width(tmp_path: Path, columns: int) -> 
     assert picture.count("<rect") == picture.count("rx=") + 1
     for mark in "①②③":
         assert mark in picture
+
+
+def test_a_table_of_six_buyers_fits() -> None:
+    """Six buyers and what strikes, in 80 columns: no line is wider, no actor is left out."""
+    small = SmallWorld(
+        strategy="redis-hold-blind", visits=("leave",) * 6, happenings={"redis-kill": 1}
+    )
+    executions = Executions(small, reduce=False)
+    world = executions.fresh()
+    world.take("redis-kill")
+    while not world.over:
+        world.take(world.choices()[0])
+    turns, history = tuple(world.turns), world.settle()
+    world.close()
+    executions.close()
+    example = Counterexample(
+        world=small,
+        invariant="no-overhold",
+        schedule=tuple(turn.choice for turn in turns),
+        turns=turns,
+        history=history,
+        violation=INVARIANTS["no-overhold"].check(history).violations[0],
+    )
+    lines = table(example, 80)
+    assert max(map(len, lines)) <= 80
+    assert "".join(lines[0].split()) == "ABCDEFwhat"
+    assert lines[1].split() == ["strikes"]
+    assert sum("=> F" in line for line in lines) == 1
 
 
 def test_a_trace_is_replayed_byte_for_byte(trace: Path) -> None:
