@@ -1,6 +1,7 @@
 """`holdfast explore`: search the schedules of a small world, and tell how it breaks."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
     histories = any(name in choices.required for name in ORDERED)
-    jobs = choices.jobs or cores()
+    jobs = choices.jobs or idle_cores()
     crew = partial(ProcessCrew, jobs, Walker, small=small, reduce=True, histories=histories)
     with interrupts.patiently(BETWEEN_MOVES):
         found = Search(
@@ -214,6 +215,15 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         if more.cut == INTERRUPTED:
             break
     return found
+
+
+def idle_cores() -> int:
+    """How many processors nobody has used in the last minute, but one at least.
+
+    On a busy machine a crew costs more than it wins; what is found does not depend on it.
+    """
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # not on Windows
+    return max(1, cores() - round(busy))
 
 
 def _go_on(_found: Exploration) -> bool:

@@ -274,6 +274,16 @@ def test_a_short_search_starts_no_process(tmp_path: Path, monkeypatch: pytest.Mo
     assert "COMPLETE" in printed
 
 
+@pytest.mark.parametrize(("load", "jobs"), [(0.2, 4), (1.6, 2), (9.0, 1)])
+def test_a_busy_machine_gets_no_crew(
+    monkeypatch: pytest.MonkeyPatch, load: float, jobs: int
+) -> None:
+    """Unless `--jobs` says otherwise, only processors that nobody else uses are taken."""
+    monkeypatch.setattr(explore, "cores", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert explore.idle_cores() == jobs
+
+
 def test_what_is_required_is_judged_in_every_order(tmp_path: Path) -> None:
     """`--require linearizable` tells the orders of calls apart, so that it can hold."""
     common = ("explore", "db-cart", "--format", "json", "--out", str(tmp_path))
