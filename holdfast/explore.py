@@ -1,9 +1,11 @@
 """`holdfast explore`: search the schedules of a small world, and tell how it breaks."""
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from chaos.persistence import Persistence
 from holdfast import interrupts
 from holdfast.choices import parse_names, parse_strategies
 from holdfast.commands import complain
+from holdfast.crew import ProcessCrew
 from holdfast.errors import ExitStatus, WrongCommand, check_names
 from holdfast.gate import check_required, exit_status
 from holdfast.sequence.diagrams import mermaid, svg
@@ -18,9 +21,10 @@ from holdfast.sequence.report import Told, as_dict, print_exploration
 from holdfast.terminal import reader_may_leave
 from holdfast.workers import Workers, cores
 from model.exploring.small_world import CALLS, EVENTS, SmallWorld
+from properties.exploration.ahead import Walker
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.exhaustive import Bounds, Search
-from properties.exploration.finding import EXPLORED, Exploration
+from properties.exploration.finding import EXPLORED, INTERRUPTED, ORDERED, Exploration
 from properties.exploration.sampling import Sampling
 from properties.exploration.shrinking import Counterexample, Shrinker
 from properties.exploration.trace import trace_text
@@ -29,6 +33,7 @@ from reservation.catalogue import find
 SEARCHES = ("auto", "exhaustive", "pct", "random")
 DATABASES = ("sqlite",)
 MOST_EXHAUSTIVE = (5, 4)  # buyers, happenings
+BETWEEN_MOVES = ""  # a move takes a moment: there is nothing to say
 CHUNK = 20  # schedules a worker draws at a time
 
 
@@ -61,7 +66,7 @@ def run_explore(choices: ExploreChoices) -> ExitStatus:
     small = small_world(choices)
     try:
         found = search(small, choices)
-        stories = _tell(found, choices)
+        stories, all_told = _tell(found, choices)
     except NotDeterministic as difference:
         complain(str(difference))
         return ExitStatus.INCONCLUSIVE
@@ -70,6 +75,9 @@ def run_explore(choices: ExploreChoices) -> ExitStatus:
             print(json.dumps(as_dict(found, stories), indent=2))  # noqa: T201 - the answer
         else:
             print_exploration(found, stories)
+    if not all_told:
+        complain("interrupted: not every counterexample was shrunk and told")
+        return ExitStatus.INCONCLUSIVE
     return _status(found, choices.required)
 
 
@@ -187,19 +195,39 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
-    found = Search(small, bounds, twice=choices.twice, until=_go_on).run()
-    if how == "exhaustive" or found.complete or found.cut == "interrupted":
+    histories = any(name in choices.required for name in ORDERED)
+    jobs = choices.jobs or idle_cores()
+    crew = partial(ProcessCrew, jobs, Walker, small=small, reduce=True, histories=histories)
+    with interrupts.patiently(BETWEEN_MOVES):
+        found = Search(
+            small,
+            bounds,
+            twice=choices.twice,
+            histories=histories,
+            until=_go_on,
+            crew=crew if jobs > 1 else None,
+        ).run()
+    if how == "exhaustive" or found.complete or found.cut == INTERRUPTED:
         return found
     for other in ("pct", "random"):
         more = _sample(small, choices, other, 0.2 * budget_s)
         found.add(more)
-        if more.cut == "interrupted":
+        if more.cut == INTERRUPTED:
             break
     return found
 
 
+def idle_cores() -> int:
+    """How many processors nobody has used in the last minute, but one at least.
+
+    On a busy machine a crew costs more than it wins; what is found does not depend on it.
+    """
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # not on Windows
+    return max(1, cores() - round(busy))
+
+
 def _go_on(_found: Exploration) -> bool:
-    """Never end early, but hear an interruption that a library has swallowed."""
+    """Never end early, but hear an interruption between two moves, where it breaks nothing."""
     interrupts.check()
     return False
 
@@ -228,24 +256,34 @@ def _sample(small: SmallWorld, choices: ExploreChoices, how: str, seconds: float
             for part in workers.each(_draw, chunks()):
                 found.add(part)
     except KeyboardInterrupt:
-        found.cut = "interrupted"
+        found.cut = INTERRUPTED
     found.seconds = time.perf_counter() - began
     return found
 
 
-def _tell(found: Exploration, choices: ExploreChoices) -> list[Told]:
-    """Shrink and store a counterexample for each violated invariant."""
-    told = []
-    for name in EXPLORED:
-        breach = found.breaches.get(name)
-        if breach is None:
-            continue
-        executions = Executions(found.world)
-        schedule = executions.expand(breach.schedule)
-        executions.close()
-        example = Shrinker(name).shrink(found.world, schedule)
-        told.append(Told(found=example, trace=_store(example, choices.out)))
-    return told
+def _tell(found: Exploration, choices: ExploreChoices) -> tuple[list[Told], bool]:
+    """Shrink and store a counterexample for each violated invariant, unless interrupted."""
+    told: list[Told] = []
+    heard = found.cut == INTERRUPTED  # then this much is still wanted; a second request ends it
+    try:
+        with interrupts.patiently(BETWEEN_MOVES):
+            for name in EXPLORED:
+                breach = found.breaches.get(name)
+                if breach is None:
+                    continue
+                executions = Executions(found.world)
+                schedule = executions.expand(breach.schedule)
+                executions.close()
+                pulse = _pass if heard else interrupts.check
+                example = Shrinker(name, pulse=pulse).shrink(found.world, schedule)
+                told.append(Told(found=example, trace=_store(example, choices.out)))
+    except KeyboardInterrupt:
+        return told, False
+    return told, True
+
+
+def _pass() -> None:
+    """Go on."""
 
 
 def _store(example: Counterexample, out: Path) -> Path:

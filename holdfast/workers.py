@@ -51,8 +51,8 @@ class Workers:
             self._others = {child.pid or 0 for child in multiprocessing.active_children()}
             self._pool = ProcessPoolExecutor(
                 max_workers=self._jobs,
-                mp_context=_context(),
-                initializer=_start_worker,
+                mp_context=process_context(),
+                initializer=start_worker,
                 initargs=(address.known(),),
             )
         return self
@@ -117,7 +117,8 @@ class Workers:
                 pending.add(self._pool.submit(function, task))
 
 
-def _context() -> BaseContext:
+def process_context() -> BaseContext:
+    """How worker processes are started: from a fork server that has imported what they need."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -125,7 +126,7 @@ def _context() -> BaseContext:
     return context
 
 
-def _start_worker(servers: dict[str, address.Address]) -> None:
+def start_worker(servers: dict[str, address.Address]) -> None:
     """Make a new worker deaf to Ctrl-C and mortal with its parent, and show it its databases."""
     address.use(servers)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -66,7 +66,8 @@ def _examine(invariant: Invariant, evidence: Evidence) -> Verdict:
     try:
         return invariant.examine(evidence)
     except Exception as error:  # noqa: BLE001 - a crashed checker is unknown, never a pass
-        return inconclusive(invariant.name, f"the checker crashed: {type(error).__name__}: {error}")
+        reason = f"the checker crashed: {type(error).__name__}: {error}"
+        return inconclusive(invariant.name, reason, undecided=True)
 
 
 def _weigh(verdict: Verdict, history: History, seen: dict[str, int]) -> Verdict:

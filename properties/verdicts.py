@@ -42,6 +42,8 @@ class Verdict:
     """What one invariant says about one history.
 
     `reason` says why a verdict is INCONCLUSIVE (always there) or adds a caveat to another one.
+    `undecided` tells a checker that could not decide (cut, or crashed) from a history without the
+    chance to fail: the same claim may well fail there.
 
     Raises:
         ValueError: HOLDS with nothing examined or with violations, VIOLATED without a violation,
@@ -53,6 +55,7 @@ class Verdict:
     examined: int
     violations: tuple[Violation, ...] = ()
     reason: str = ""
+    undecided: bool = False
 
     def __post_init__(self) -> None:
         if self.examined < 0:
@@ -106,10 +109,16 @@ def conclude(
     return Verdict(invariant=invariant, status=Status.HOLDS, examined=examined)
 
 
-def inconclusive(invariant: str, reason: str, *, examined: int = 0) -> Verdict:
+def inconclusive(
+    invariant: str, reason: str, *, examined: int = 0, undecided: bool = False
+) -> Verdict:
     """Make a verdict that says why nothing can be said."""
     return Verdict(
-        invariant=invariant, status=Status.INCONCLUSIVE, examined=examined, reason=reason
+        invariant=invariant,
+        status=Status.INCONCLUSIVE,
+        examined=examined,
+        reason=reason,
+        undecided=undecided,
     )
 
 

@@ -43,6 +43,7 @@ def as_dict(found: Exploration, stories: Sequence[Told]) -> dict[str, Any]:
         "status": found.status.value,
         "complete": found.complete,
         "cut": found.cut or None,
+        "histories": found.histories,
         "schedules": found.schedules,
         "states": found.states,
         "final_states": len(found.finals),
@@ -83,7 +84,9 @@ def _reason(found: Exploration, name: str, status: Status) -> str:
     if status is not Status.INCONCLUSIVE:
         return ""
     claim = found.claims[name]
-    if claim.held and name in ORDERED:
+    if claim.undecided:
+        return claim.undecided
+    if claim.held and name in ORDERED and not found.histories:
         return ORDERED[name]
     if claim.held and found.cut:
         return f"no violation in what was searched, but it was cut: {found.cut}"
@@ -141,7 +144,9 @@ def _heading(found: Exploration, columns: int) -> list[Text | str]:
     )
     covered = (
         f"{found.search} search, {'COMPLETE' if found.complete else 'CUT'}:"
-        f" {found.schedules} schedules, {found.states} states, {len(found.finals)} final states,"
+        f" {found.schedules} schedules, {found.states} states"
+        f"{' (each order of calls is its own)' if found.histories else ''},"
+        f" {len(found.finals)} final states,"
         f" depth {found.depth}"
     )
     lines: list[Text | str] = [Text(line, style="bold") for line in fold(title, columns)]

@@ -1,5 +1,7 @@
 """The counterexample in a terminal: a column for every actor, time runs down."""
 
+from itertools import zip_longest
+
 from rich.cells import cell_len
 
 from holdfast.sequence.telling import WORLD, Cell, actors_of, cells, marks
@@ -9,14 +11,15 @@ from properties.exploration.shrinking import Counterexample
 GAP = 2
 MARK = 2
 MOST = 46  # columns wider than this are harder to read, not easier
-FEWEST = 14
+FEWEST = 9  # six buyers and what strikes fit in 80 columns
 
 
 def table(found: Counterexample, width: int) -> list[str]:
     """The table's lines, none wider than `width`."""
     names = actors_of(found)
     column = max(FEWEST, min(MOST, (width - MARK) // len(names) - GAP))
-    lines = [_row([_title(name) for name in names], column, "")]
+    titles = [fold(_title(name), column) for name in names]
+    lines = [_row(list(row), column, "") for row in zip_longest(*titles, fillvalue="")]
     lines.append(_row(["-" * column for _ in names], column, ""))
     for cell in cells(found):
         lines += _cell_lines(cell, names, column)

@@ -1,13 +1,28 @@
 """One execution after the other of the same small world, and the fence around non-determinism."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
+from model.exploring.digest import digest
 from model.exploring.prepared import prepared_ground
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
+from properties.exploration.precedence import ENDED, ENDINGS, precedence
 
 _INTERRUPTING = ("lost-reply", "app-kill", "db-restart", "expire")
+
+
+class Made(Protocol):
+    """As much of a turn as it takes to make it again: its choice, and how it went."""
+
+    @property
+    def choice(self) -> str:
+        """What was chosen."""
+
+    @property
+    def line(self) -> str:
+        """What it touched, and what came of it."""
 
 
 class NotDeterministic(Exception):
@@ -38,13 +53,18 @@ def first_divergence(once: Sequence[str], again: Sequence[str]) -> NotDeterminis
 
 
 class Executions:
-    """Makes worlds, brings them to where a schedule leads, and checks that it leads there again."""
+    """Makes worlds, brings them to where a schedule leads, and checks that it leads there again.
 
-    def __init__(self, small: SmallWorld, *, reduce: bool = True) -> None:
+    With `histories` two worlds are in one state only if their calls came and went in one order too.
+    """
+
+    def __init__(self, small: SmallWorld, *, reduce: bool = True, histories: bool = False) -> None:
         self.small = small
         self.reduce = reduce
+        self.histories = histories
         self.ground = prepared_ground(small)
         self.replayed = 0
+        self._callers: list[str] = []  # of the latest world's calls
 
     def close(self) -> None:
         """Close the database."""
@@ -64,13 +84,30 @@ class Executions:
 
     def take(self, world: World, choice: str) -> Turn:
         """Carry out one choice."""
-        return world.take(choice, whole=self.whole(world))
+        if not self.histories:
+            return world.take(choice, whole=self.whole(world))
+        struck = len(world.history.faults)
+        turn = world.take(choice, whole=self.whole(world))
+        if len(world.history.operations) > len(self._callers):
+            self._callers.append(turn.actor)
+            turn.reads |= {ENDINGS}
+        if len(world.history.faults) > struck:
+            turn.writes |= {ENDINGS}
+        elif turn.told:
+            turn.writes |= {f"{ENDED}{turn.actor}"}
+        return turn
+
+    def state(self, world: World) -> bytes:
+        """What tells this world from others."""
+        state = world.state()
+        return digest(state, precedence(world.history, self._callers)) if self.histories else state
 
     def fresh(self) -> World:
         """A world at its beginning."""
+        self._callers = []
         return World(self.ground)
 
-    def again(self, turns: Sequence[Turn]) -> World:
+    def again(self, turns: Sequence[Made]) -> World:
         """A world after these turns.
 
         Raises:
@@ -86,7 +123,7 @@ class Executions:
         return world
 
     @staticmethod
-    def check_possible(world: World, number: int, turn: Turn) -> None:
+    def check_possible(world: World, number: int, turn: Made) -> None:
         """Make sure that a choice exists.
 
         Raises:

@@ -9,17 +9,38 @@ from model.history import History
 from properties import sometimes
 from properties.evidence import gather
 from properties.judge import INVARIANTS, judge_evidence
-from properties.verdicts import Status
+from properties.verdicts import Status, Verdict
 
 COMPLETE = ""
+INTERRUPTED = "interrupted"
 NOT_EXPLORED = {"sale-goes-on": "an explored world has no durations: nothing takes time in it"}
 ORDERED = {
     "linearizable": "no violation, but only one history of each final state was judged, and this"
-    " claim is about the order of events within a history"
+    " claim is about the order of calls within a history; --require linearizable has every order"
+    " judged (some five times the states)"
 }
-"""Claims that more than a state decides: state matching may pass over what breaks them."""
+"""Claims that more than a state decides: only a search that tells `histories` apart proves them."""
 
 EXPLORED = tuple(name for name in INVARIANTS if name not in NOT_EXPLORED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What one final history says: which *sometimes* it reached, and a verdict per invariant."""
+
+    seen: tuple[str, ...]
+    verdicts: Mapping[str, Verdict]
+
+
+def judge_history(history: History) -> Judged:
+    """Judge one final history on everything an explored world can say something about."""
+    evidence = gather(history)
+    witnesses = sometimes.count(evidence)
+    verdicts = judge_evidence(evidence, witnesses)
+    return Judged(
+        seen=tuple(name for name, count in witnesses.items() if count),
+        verdicts={name: verdicts[name] for name in EXPLORED},
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,18 +55,23 @@ class Breach:
 
 @dataclass(slots=True, kw_only=True)
 class Claim:
-    """One invariant over all final states: chances, holding and violated ones, why it is open."""
+    """One invariant over all final states: chances, holding and violated ones, why it is open.
+
+    `undecided` says why a checker could not decide about one of them.
+    """
 
     examined: int = 0
     held: int = 0
     violated: int = 0
     open_reason: str = ""
+    undecided: str = ""
 
     def status(self, *, complete: bool) -> Status:
-        """HOLDS needs a complete search, and a final state in which it could have failed."""
+        """HOLDS needs a complete search, all of it decided, and a final state that might fail."""
         if self.violated:
             return Status.VIOLATED
-        return Status.HOLDS if complete and self.held else Status.INCONCLUSIVE
+        sure = complete and self.held and not self.undecided
+        return Status.HOLDS if sure else Status.INCONCLUSIVE
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,11 +80,13 @@ class Exploration:
 
     `schedules` counts paths followed to their end or to a state already searched, `states` the
     distinct states, `turns` the moves made anew, `replayed` those made again to come back to a
-    state. `finals` are the digests of the states in which everybody had ended.
+    state. `finals` are the digests of the states in which everybody had ended. With `histories`
+    states are told apart by the order of their calls too.
     """
 
     world: SmallWorld
     search: str
+    histories: bool = False
     cut: str = "not begun"
     schedules: int = 0
     turns: int = 0
@@ -90,7 +118,7 @@ class Exploration:
     def statuses(self) -> Mapping[str, Status]:
         """What each invariant says to the whole search."""
         return {
-            name: claim.status(complete=self.complete and name not in ORDERED)
+            name: claim.status(complete=self.complete and (self.histories or name not in ORDERED))
             for name, claim in self.claims.items()
         }
 
@@ -126,17 +154,15 @@ class Exploration:
             mine.held += claim.held
             mine.violated += claim.violated if new else 0
             mine.open_reason = mine.open_reason or claim.open_reason
+            mine.undecided = mine.undecided or claim.undecided
 
-    def judge(self, history: History, schedule: tuple[str, ...]) -> list[str]:
-        """Judge one final history; returns the invariants it violates."""
-        evidence = gather(history)
-        witnesses = sometimes.count(evidence)
-        self.seen.update({name: 1 for name, count in witnesses.items() if count})
+    def judge(self, judged: "Judged", schedule: tuple[str, ...]) -> list[str]:
+        """Count one final history in; returns the invariants it violates."""
+        self.seen.update(dict.fromkeys(judged.seen, 1))
         violated = []
-        for name, verdict in judge_evidence(evidence, witnesses).items():
-            if name in NOT_EXPLORED:
-                continue
+        for name, verdict in judged.verdicts.items():
             claim = self.claims[name]
+            claim.undecided = claim.undecided or (verdict.reason if verdict.undecided else "")
             claim.examined += verdict.examined
             if verdict.status is Status.VIOLATED:
                 claim.violated += 1

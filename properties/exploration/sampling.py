@@ -17,7 +17,7 @@ from model.exploring.world import World
 from model.streams import stream
 from properties.exploration.execution import Executions, first_divergence
 from properties.exploration.exhaustive import Bounds
-from properties.exploration.finding import Exploration
+from properties.exploration.finding import INTERRUPTED, Exploration, judge_history
 
 STRIKE = 0.08  # a random walk lets something strike at a step with this probability
 PCT_DEPTH = 3
@@ -125,7 +125,7 @@ class Sampling:
                 if until(found):
                     break
         except KeyboardInterrupt:
-            found.cut = "interrupted"
+            found.cut = INTERRUPTED
         found.seconds = time.perf_counter() - began
         self._executions.close()
         return found
@@ -167,7 +167,7 @@ class Sampling:
         known = self._known.get(state)
         if known is None:
             self.found.finals.add(state)
-            known = self._known[state] = self.found.judge(world.settle(), schedule)
+            known = self._known[state] = self.found.judge(judge_history(world.settle()), schedule)
         world.close()
         return known
 

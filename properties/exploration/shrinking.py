@@ -5,7 +5,7 @@ is missing at the end is filled in, each actor going on to its own end. So anyth
 of a schedule, and what is left is still one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -50,10 +50,14 @@ def _strikes(choice: str) -> bool:
 
 
 class Shrinker:
-    """Shrinks one counterexample; executes at most `MOST_TRIALS` schedules for it."""
+    """Shrinks one counterexample; executes at most `MOST_TRIALS` schedules for it.
 
-    def __init__(self, invariant: str) -> None:
+    `pulse` is called before each of them, and may raise to end it.
+    """
+
+    def __init__(self, invariant: str, pulse: Callable[[], None] = lambda: None) -> None:
         self.invariant = invariant
+        self.pulse = pulse
         self.trials = 0
         self._executions: Executions | None = None
         self._tried: set[tuple[str, ...]] = set()
@@ -97,6 +101,7 @@ class Shrinker:
         if key in self._tried:
             return None
         self._tried.add(key)
+        self.pulse()
         self.trials += 1
         world = repaired(self._executions, schedule)
         if world.crashed:

@@ -54,6 +54,7 @@ def examine_within(evidence: Evidence, budget: int) -> Verdict:
             f"the search for an order was cut after {budget} steps, with {cut} of {len(offices)} "
             "counters undecided",
             examined=examined,
+            undecided=True,
         )
     return conclude(
         NAME,

@@ -5,6 +5,7 @@ redis-server (in the wheel of the extra `live`) and a SQLite file. `measure` say
 to explore what `bench_explore` explores: one seat, and so many buyers who hold and pay.
 """
 
+import json
 import shutil
 import socket
 import subprocess
@@ -95,8 +96,8 @@ class Sale:
             return len(connection.execute(select(orders.c.id)).all()) <= 1
 
 
-def measure(buyers: int, limit_s: float) -> str:
-    """Explore with frontrun; says how long it took and what it covered."""
+def measure(buyers: int, limit_s: float) -> dict[str, Any]:
+    """Explore with frontrun; says how long it took, what it covered, and how it ended."""
     import frontrun
 
     with redis_server() as port, tempfile.TemporaryDirectory() as folder:
@@ -114,14 +115,15 @@ def measure(buyers: int, limit_s: float) -> str:
                 preemption_bound=None,
             )
         except Exception as error:  # noqa: BLE001 - what another tool raises is its answer
-            took_s = time.perf_counter() - began
-            return f"{took_s:.1f} s, ended by {type(error).__name__}: {str(error)[:120]}"
+            ended = f"ended by {type(error).__name__}: {str(error)[:120]}"
+            explored: Any = None
+        else:
+            explored, ended = getattr(found, "num_explored", None), "done"
         took_s = time.perf_counter() - began
-        explored = getattr(found, "num_explored", "?")
-        ended = "time limit" if took_s >= limit_s else "done"
-        return f"{took_s:.1f} s, {explored} executions, {ended}"
+        if ended == "done" and took_s >= limit_s:
+            ended = "time limit"
+        return {"seconds": took_s, "executions": explored, "ended": ended}
 
 
 if __name__ == "__main__":
-    for wanted in map(int, sys.argv[1:] or ["2", "3"]):
-        print(wanted, "buyers:", measure(wanted, 60.0), flush=True)
+    print(json.dumps(measure(int(sys.argv[1]), float(sys.argv[2]))), flush=True)

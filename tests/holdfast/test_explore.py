@@ -1,13 +1,28 @@
 """`holdfast explore` and the replay of its traces, as a user calls them."""
 
 import json
+import signal
+import time
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from holdfast import explore, interrupts
 from holdfast.cli import app
+from holdfast.crew import ProcessCrew
+from holdfast.sequence.table import table
+from model.exploring.small_world import SmallWorld
+from model.exploring.turn import Turn
+from model.exploring.world import World
+from properties.exploration.ahead import Walker
+from properties.exploration.execution import Executions
 from properties.exploration.exhaustive import Search
+from properties.exploration.shrinking import Counterexample, Shrinker
+from properties.judge import INVARIANTS
+from tests.properties.exploration.crews import everything
 
 
 def call(*arguments: str, columns: int = 80) -> tuple[int, str, str]:
@@ -72,6 +87,34 @@ def test_a_counterexample_is_told_at_any_width(tmp_path: Path, columns: int) -> 
     assert picture.count("<rect") == picture.count("rx=") + 1
     for mark in "①②③":
         assert mark in picture
+
+
+def test_a_table_of_six_buyers_fits() -> None:
+    """Six buyers and what strikes, in 80 columns: no line is wider, no actor is left out."""
+    small = SmallWorld(
+        strategy="redis-hold-blind", visits=("leave",) * 6, happenings={"redis-kill": 1}
+    )
+    executions = Executions(small, reduce=False)
+    world = executions.fresh()
+    world.take("redis-kill")
+    while not world.over:
+        world.take(world.choices()[0])
+    turns, history = tuple(world.turns), world.settle()
+    world.close()
+    executions.close()
+    example = Counterexample(
+        world=small,
+        invariant="no-overhold",
+        schedule=tuple(turn.choice for turn in turns),
+        turns=turns,
+        history=history,
+        violation=INVARIANTS["no-overhold"].check(history).violations[0],
+    )
+    lines = table(example, 80)
+    assert max(map(len, lines)) <= 80
+    assert "".join(lines[0].split()) == "ABCDEFwhat"
+    assert lines[1].split() == ["strikes"]
+    assert sum("=> F" in line for line in lines) == 1
 
 
 def test_a_trace_is_replayed_byte_for_byte(trace: Path) -> None:
@@ -159,6 +202,112 @@ def test_ctrl_c_tells_what_was_covered(tmp_path: Path, monkeypatch: pytest.Monke
     assert code == 3
     assert "CUT" in printed
     assert "interrupted" in printed
+
+
+def test_ctrl_c_waits_for_the_end_of_a_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never strikes within the code under test, which might swallow it and go another way."""
+    take, moves = World.take, count(1)
+
+    def struck(world: World, choice: str, *, whole: bool = False) -> Turn:
+        if next(moves) == 40:
+            try:
+                interrupts._interrupt(signal.SIGINT, None)
+            except KeyboardInterrupt as error:
+                raise AssertionError("in the middle of a move") from error
+        return take(world, choice, whole=whole)
+
+    monkeypatch.setattr(interrupts, "_asked", [])
+    monkeypatch.setattr(World, "take", struck)
+    code, printed, _ = call(
+        "explore", "db-cart", "--buyers", "3", "--jobs", "1", "--out", str(tmp_path)
+    )
+    assert code == 3
+    assert "cut: interrupted" in printed
+
+
+def test_two_processes_find_what_one_finds() -> None:
+    """Real processes, from the first node on: all is the same, and they are gone at the end."""
+    small = SmallWorld(strategy="redis-hold", visits=("pay", "leave"), happenings={"redis-kill": 1})
+    crew = ProcessCrew(2, Walker, small=small, reduce=True, histories=False)
+    processes = list(crew._processes)
+    deadline = time.monotonic() + 60.0
+    while not crew.ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    together = Search(small, crew=lambda: crew, alone_s=0.0).run()
+    assert everything(together) == everything(Search(small).run())
+    assert together.breaches
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_a_dead_worker_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is killed in the middle ends the search with the repair."""
+    started = []
+
+    def doomed(*arguments: Any, **more: Any) -> ProcessCrew:
+        started.append(ProcessCrew(*arguments, **more))
+        started[0]._processes[1].kill()
+        return started[0]
+
+    monkeypatch.setattr(explore, "ProcessCrew", doomed)
+    monkeypatch.setitem(Search.__init__.__kwdefaults__, "alone_s", 0.0)
+    code, printed, complaint = call(
+        "explore", "db-cart-naive", "--faults", "lost-reply", "--jobs", "2", "--out", str(tmp_path)
+    )
+    assert code != 0
+    assert not printed
+    assert "--jobs 1" in complaint
+    assert not started[0]._processes
+
+
+def test_a_short_search_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends within a moment is not made slower by starting a crew."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise AssertionError("a crew for a search that takes a moment")
+
+    monkeypatch.setattr(explore, "ProcessCrew", refused)
+    code, printed, _ = call("explore", "db-cart", "--jobs", "2", "--out", str(tmp_path))
+    assert code == 0
+    assert "COMPLETE" in printed
+
+
+@pytest.mark.parametrize(("load", "jobs"), [(0.2, 4), (1.6, 2), (9.0, 1)])
+def test_a_busy_machine_gets_no_crew(
+    monkeypatch: pytest.MonkeyPatch, load: float, jobs: int
+) -> None:
+    """Unless `--jobs` says otherwise, only processors that nobody else uses are taken."""
+    monkeypatch.setattr(explore, "cores", lambda: 4)
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    assert explore.idle_cores() == jobs
+
+
+def test_what_is_required_is_judged_in_every_order(tmp_path: Path) -> None:
+    """`--require linearizable` tells the orders of calls apart, so that it can hold."""
+    common = ("explore", "db-cart", "--format", "json", "--out", str(tmp_path))
+    code, printed, _ = call(*common, "--require", "linearizable")
+    told, answer = json.loads(printed), json.loads(call(*common)[1])
+    assert code == 0
+    assert told["histories"]
+    assert told["invariants"]["linearizable"]["status"] == "holds"
+    assert told["states"] > answer["states"]
+    assert answer["invariants"]["linearizable"]["status"] == "inconclusive"
+    assert "--require linearizable" in answer["invariants"]["linearizable"]["reason"]
+
+
+def test_ctrl_c_while_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted while it shrinks, it prints what the search found all the same; exit 3."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Shrinker, "shrink", interrupted)
+    code, printed, complaint = call("explore", "db-cart-naive", "--out", str(tmp_path))
+    assert code == 3
+    assert "no-overbooking   VIOLATED" in printed
+    assert "not every counterexample was shrunk" in complaint
 
 
 def test_samples_on_two_processes(tmp_path: Path) -> None:

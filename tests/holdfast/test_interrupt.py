@@ -95,3 +95,59 @@ def test_workers_end_with_a_killed_parent(running: subprocess.Popen[str]) -> Non
     """A parent that cannot clean up (SIGKILL) takes its workers along all the same."""
     running.kill()
     wait_until(lambda: not alive(running.pid), "every process to end")
+
+
+EXPLORE = (
+    "explore", "redis-hold-recheck", "--buyers", "3", "--faults", "redis-kill",
+    "--persistence", "aof-always", "--search", "exhaustive", "--budget", "900",
+)  # fmt: skip
+
+
+def in_group(group: int) -> int:
+    """Count the processes of a group."""
+    found = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            found += int(status.read_text().rpartition(")")[2].split()[2]) == group
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+def processor_s(process: int) -> float:
+    """How long a process has worked so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_search_tells_what_it_covered(tmp_path: Path, jobs: str) -> None:
+    """Ctrl-C in the middle of an exhaustive search: the part is printed, exit 3, nobody is left."""
+    search = subprocess.Popen(
+        [sys.executable, "-m", "holdfast", *EXPLORE, "--jobs", jobs],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        if jobs == "2":  # itself, two workers, and the two processes that start and tidy them
+            wait_until(lambda: in_group(search.pid) == 5, "the workers")
+        else:
+            wait_until(lambda: processor_s(search.pid) > 2.5, "the middle of the search")
+        os.killpg(search.pid, signal.SIGINT)  # a terminal sends it to the whole group
+        out, errors = search.communicate(timeout=PATIENCE_S)
+        assert search.returncode == 3, errors
+        assert not errors
+        assert "CUT" in out
+        assert "cut: interrupted; what follows is no proof" in out
+        assert int(out.partition(" schedules")[0].split()[-1]) > 0
+        assert "no-overbooking   INCONCLUSIVE" in out
+        wait_until(lambda: not alive(search.pid), "every process to end")
+    finally:
+        if alive(search.pid):
+            os.killpg(search.pid, signal.SIGKILL)
+        search.communicate()

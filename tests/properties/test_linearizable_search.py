@@ -193,6 +193,7 @@ def test_a_search_cut_short_is_inconclusive(budget: int) -> None:
     verdict = linearizable.examine_within(evidence, budget)
     assert verdict.status is Status.INCONCLUSIVE
     assert f"cut after {budget} steps" in verdict.reason
+    assert verdict.undecided
     assert linearizable.examine(evidence).status is Status.HOLDS
 
 
