@@ -23,10 +23,11 @@ nobody does are surely repeatable.
 import os
 import select
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import abc
 from sqlalchemy import Engine
 
 from model.database import DatabaseSettings, DatabaseUnavailable
@@ -131,7 +132,7 @@ class PostgresServer:
 
     # Statements.
 
-    def drive(self, flight: Flight) -> Any:
+    def drive(self, flight: Flight) -> abc.PGresult:
         """Bring a statement to its answer, in no virtual time unless it has to wait for a lock."""
         timeout_ms = PROBE_MS
         while not flight.advance(timeout_ms):

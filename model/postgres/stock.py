@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     from model.postgres.server import PostgresServer
 
 OLDEST = 130000
-RESET = b"DISCARD ALL"
+# DISCARD ALL without DEALLOCATE ALL: what a name stands for is a text alone.
+RESET = (
+    b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *;"
+    b" SELECT pg_catalog.pg_advisory_unlock_all();"
+    b" DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP"
+)
 _PREFIX = "holdfast_"
 IN_EACH_DATABASE = (
     "search_path = public, pg_catalog",
     "client_encoding = 'UTF8'",
     # Also at a URL: a plan depends on the data alone, and real time ends nothing.
+    "plan_cache_mode = force_custom_plan",
     "jit = off",
     "synchronize_seqscans = off",
     "max_parallel_workers_per_gather = 0",
@@ -48,6 +54,7 @@ class Stock:
         self.owner = os.getpid()
         self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
         self._idle: list[VirtualConnection] = []
+        self.schema = 0  # grows with each change of the tables
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
         try:
@@ -143,6 +150,7 @@ class Stock:
             self.monitor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(listed))
         else:
             self.monitor.execute(sql.SQL("DROP TABLE {} CASCADE").format(listed))
+            self.schema += 1
 
     def lend(self) -> "VirtualConnection":
         """A connection without a past."""
