@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+from psycopg import abc as psycopg_abc
 from psycopg.adapt import Transformer
 from psycopg.pq import TransactionStatus, abc
 from sqlalchemy import Engine, create_engine
@@ -40,7 +41,7 @@ class VirtualConnection(psycopg.Connection[Any]):
     """A real connection, lent to one run; `bind` says whose it is."""
 
     server: "PostgresServer"
-    transformer: Transformer
+    transformer: psycopg_abc.Transformer
     ended = True  # until it is bound
     pid = 0
     poll: "select.poll"

@@ -84,6 +84,7 @@ class Cluster:
             conninfo=f"host={self.folder} user=holdfast dbname=postgres",
             private=True,
             token=new_token(),
+            folder=self.folder,
         )
 
     def _make(self, programs: Path) -> None:

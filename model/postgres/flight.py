@@ -62,32 +62,37 @@ class Flight:
         """Go on as far as the server's answers allow; waits up to `timeout_ms` for each."""
         if self.over:
             return True
-        connection = self.connection
-        pgconn = connection.pgconn
         try:
             if not self._sent and not self._send(timeout_ms):
                 return False
-            while True:
-                while pgconn.is_busy():
-                    if not connection.poll.poll(timeout_ms):
-                        return False
-                    pgconn.consume_input()
-                result = pgconn.get_result()
-                if result is None:
-                    if not self._piped:
-                        break
-                elif result.status == _SYNC:
-                    pgconn.exit_pipeline_mode()
-                    break
-                else:
-                    self.results.append(result)
-                    if result.status in _COPYING:
-                        break
+            if not self._receive(timeout_ms):
+                return False
             self._look()
         except psycopg.Error as error:
             self.error = error
         self.over = True
         return True
+
+    def _receive(self, timeout_ms: float) -> bool:
+        """Collect the answers that have come; whether they are complete."""
+        connection = self.connection
+        pgconn = connection.pgconn
+        while True:
+            while pgconn.is_busy():
+                if not connection.poll.poll(timeout_ms):
+                    return False
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                if not self._piped:
+                    return True
+            elif result.status == _SYNC:
+                pgconn.exit_pipeline_mode()
+                return True
+            else:
+                self.results.append(result)
+                if result.status in _COPYING:
+                    return True
 
     def _send(self, timeout_ms: float) -> bool:
         """Hand everything to the system; what it does not take at once must wait for room."""

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from psycopg._queries import PostgresQuery
-from psycopg.adapt import Transformer
+from psycopg.abc import Transformer
 from psycopg.pq import ExecStatus, abc
 
 PREPARE_AT = 2

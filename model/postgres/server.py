@@ -60,6 +60,7 @@ class PostgresServer:
         if self.stock.tenant is not None:
             self.stock.tenant.close()  # its run was left without an end
         self.stock.tenant = self
+        self.stock.processor.take([self.stock.monitor.info.backend_pid])
         self.stock.empty()
         self.alive = True
         self.clock_offset_s = 0.0
@@ -89,6 +90,7 @@ class PostgresServer:
         """A session of this run, without crossing anything."""
         connection = self.stock.lend()
         connection.bind(self)
+        self.stock.processor.admit(connection.pid)
         self.sessions[connection] = None
         return connection
 
@@ -127,6 +129,7 @@ class PostgresServer:
             else:  # somebody may still have it in hand
                 self.end_session(connection)
         self.sessions.clear()
+        self.stock.processor.leave()
         if self.stock.tenant is self:
             self.stock.tenant = None
 

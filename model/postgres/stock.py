@@ -15,6 +15,7 @@ from psycopg import sql
 
 from model.database import DatabaseUnavailable, shown
 from model.postgres.address import Address, address_of
+from model.postgres.processor import Processor
 from model.postgres.sql import FUNCTIONS
 from reservation.tables import metadata
 
@@ -54,6 +55,7 @@ class Stock:
         self.owner = os.getpid()
         self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
         self._idle: list[VirtualConnection] = []
+        self.processor = Processor(self.address.folder)
         self.schema = 0  # grows with each change of the tables
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()

@@ -54,20 +54,18 @@ def recorded(wanted: RunSpec) -> Sent:
     sent: Sent = []
     real = VirtualConnection.cross
 
-    def cross(self: VirtualConnection, label: str, statement: Any, effect: Any) -> None:
-        told: list[Any] = []
-        if statement is not None:
-            cells = dict(zip(effect.__code__.co_freevars, effect.__closure__, strict=True))
-            told = [cells["params"].cell_contents] if "params" in cells else []
-
-        def noted() -> None:
-            effect()
-            if statement is None:
-                sent.append((self.pid, label, None))
-            elif told:
-                sent.append((self.pid, statement.text, told[0]))
-
-        real(self, label, statement, noted)
+    def cross(
+        self: VirtualConnection,
+        label: str,
+        statement: Any = None,
+        form: Any = None,
+        parameters: Any = (None,),
+    ) -> Any:
+        text = label if statement is None else statement.text
+        told = list(parameters)
+        results = real(self, label, statement, form, told)
+        sent.extend((self.pid, text, each) for each in told)
+        return results
 
     with patch.object(VirtualConnection, "cross", cross):
         simulate(wanted)
