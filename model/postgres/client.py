@@ -66,6 +66,12 @@ class VirtualConnection(psycopg.Connection[Any]):
         """Close the real connection."""
         super().close()
 
+    def wait(self, gen: Any, *args: Any, **more: Any) -> Any:
+        """What psycopg does by itself (a setting of this connection), after what is still owed."""
+        if not self.ended:
+            self.server.pay_debt()
+        return super().wait(gen, *args, **more)
+
     def cursor(self, name: str = "", **_more: Any) -> Any:
         """A cursor.
 
@@ -112,9 +118,7 @@ class VirtualConnection(psycopg.Connection[Any]):
         leg_s = self._go(label, settings.commit if label == "COMMIT" else settings.statement)
         try:
             if statement is None or form is None:
-                self.pgconn.send_query(label.encode())
-                self.flight = Flight(self, frees=True, piped=False)
-                results = [server.drive(self.flight)]
+                results = self._command(label)
             else:
                 if statement.asks_time:
                     self._tell_time()
@@ -130,15 +134,45 @@ class VirtualConnection(psycopg.Connection[Any]):
 
     def _ask(self, statement: sql.Statement, form: Form, parameters: Any) -> abc.PGresult:
         """Send one statement, with the BEGIN it may need, and await its answer."""
-        pgconn = self.pgconn
         form.fill(statement.text, parameters)
-        begins = pgconn.transaction_status == _IDLE and not self._autocommit
-        sending = form.send(pgconn, self._begin() if begins else ())
+        before = self._begin() if self.at_rest and not self._autocommit else ()
+        if self.server.debtor is not None:
+            before = self._settle_debt(before)
+        sending = form.send(self.pgconn, before)
         flight = self.flight = Flight(self, frees=statement.frees, piped=sending.piped)
         try:
             return self.server.drive(flight)
         finally:
             form.learn(sending, flight.results)
+
+    def _command(self, verb: str) -> list[abc.PGresult]:
+        """COMMIT or ROLLBACK.
+
+        Nobody can see when a rollback is executed if nobody waits and nobody asks: it is left until
+        somebody does. Most often this connection asks next, and both go in one message.
+        """
+        server = self.server
+        if verb == "ROLLBACK" and not server.waiting:
+            server.pay_debt()
+            server.debtor = self
+            return []
+        server.pay_debt()
+        self.pgconn.send_query(verb.encode())
+        self.flight = Flight(self, frees=True, piped=False)
+        return [server.drive(self.flight)]
+
+    def _settle_debt(self, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        server = self.server
+        if server.debtor is not self:
+            server.pay_debt()
+            return before
+        server.debtor = None
+        return (b"ROLLBACK", *before)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no transaction is open, or only one whose rollback is still to be sent."""
+        return self.pgconn.transaction_status == _IDLE or self.server.debtor is self
 
     def _go(self, label: str, travel: TravelTime) -> float:
         try:
@@ -162,9 +196,9 @@ class VirtualConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(CLOSED)
 
     def _tell_time(self) -> None:
+        self.server.pay_debt()
         now_s = self.server.now_s
-        idle = self.pgconn.transaction_status == _IDLE
-        began_s = now_s if idle else self.began_s
+        began_s = now_s if self.at_rest else self.began_s
         self.pgconn.exec_(
             f"SELECT set_config('{sql.CLOCK}', '{now_s!r}', false),"
             f" set_config('{sql.TRANSACTION}', '{began_s!r}', false)".encode()
@@ -197,7 +231,7 @@ class VirtualConnection(psycopg.Connection[Any]):
     def _finish(self, verb: str) -> None:
         if self.ended:
             raise psycopg.OperationalError(CLOSED)
-        if self.pgconn.transaction_status != _IDLE:
+        if not self.at_rest:
             self.cross(verb)
 
     def close(self) -> None:

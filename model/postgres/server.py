@@ -72,6 +72,7 @@ class PostgresServer:
         self.serialization_failures = 0
         self.sessions: dict[VirtualConnection, None] = {}
         self.waiting: list[Flight] = []
+        self.debtor: VirtualConnection | None = None
 
     def make_engine(self, places: Places, timeout_s: float) -> Engine:
         """See `model.database.Database`."""
@@ -99,6 +100,7 @@ class PostgresServer:
         if connection.ended:
             return
         connection.ended = True
+        self.pay_debt()
         self.sessions.pop(connection, None)
         flight = connection.flight
         if flight is not None and not flight.over:
@@ -121,6 +123,7 @@ class PostgresServer:
     def close(self) -> None:
         """The run is over: its connections go back to the stock."""
         self.alive = False
+        self.pay_debt()
         for connection in list(self.sessions):
             at_rest = psycopg.pq.TransactionStatus.IDLE
             if connection.flight is None and connection.pgconn.transaction_status == at_rest:
@@ -132,6 +135,12 @@ class PostgresServer:
         self.stock.processor.leave()
         if self.stock.tenant is self:
             self.stock.tenant = None
+
+    def pay_debt(self) -> None:
+        """Execute the rollback that was left (see `VirtualConnection`), before anybody asks."""
+        debtor, self.debtor = self.debtor, None
+        if debtor is not None:
+            _roll_back(debtor)
 
     # Statements.
 

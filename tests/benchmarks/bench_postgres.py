@@ -17,6 +17,7 @@ import psycopg
 from chaos.persistence import Persistence
 from model.postgres import address
 from model.postgres.client import VirtualConnection
+from model.postgres.flight import Flight
 from model.postgres.server import PostgresServer
 from model.postgres.stock import stock_of
 from model.run import simulate
@@ -52,7 +53,9 @@ def run(wanted: RunSpec) -> None:
 def recorded(wanted: RunSpec) -> Sent:
     """Every statement of a run in the order in which they ended: session, text, parameters."""
     sent: Sent = []
-    real = VirtualConnection.cross
+    told: dict[int, Sent] = {}
+    real, real_command = VirtualConnection.cross, VirtualConnection._command
+    real_drive = PostgresServer.drive
 
     def cross(
         self: VirtualConnection,
@@ -61,13 +64,27 @@ def recorded(wanted: RunSpec) -> Sent:
         form: Any = None,
         parameters: Any = (None,),
     ) -> Any:
-        text = label if statement is None else statement.text
-        told = list(parameters)
-        results = real(self, label, statement, form, told)
-        sent.extend((self.pid, text, each) for each in told)
+        given = [] if statement is None else list(parameters)
+        told[self.pid] = [(self.pid, statement.text, each) for each in given]
+        return real(self, label, statement, form, given)
+
+    def command(self: VirtualConnection, verb: str) -> Any:
+        results = real_command(self, verb)
+        sent.append((self.pid, verb, None))
         return results
 
-    with patch.object(VirtualConnection, "cross", cross):
+    def drive(self: PostgresServer, flight: Flight) -> Any:
+        entries = told[flight.pid][:1]
+        del told[flight.pid][:1]
+        result = real_drive(self, flight)
+        sent.extend(entries)
+        return result
+
+    with (
+        patch.object(VirtualConnection, "cross", cross),
+        patch.object(VirtualConnection, "_command", command),
+        patch.object(PostgresServer, "drive", drive),
+    ):
         simulate(wanted)
     schema = ("CREATE", "SELECT pg_catalog")  # found in place by every run but the first
     return [entry for entry in sent if not entry[1].lstrip().startswith(schema)]
