@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import simpy
-from psycopg.pq import ExecStatus, TransactionStatus, abc
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus, abc
 
 from model.database import DatabaseSettings
 
@@ -16,6 +16,7 @@ PROBE_MS = 1.0
 """After so long without an answer it is asked whether the statement waits for a lock."""
 
 _AT_REST = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.UNKNOWN})
+_BAD = int(ConnStatus.BAD)
 _SYNC = int(ExecStatus.PIPELINE_SYNC)
 _WELL = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
 _COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
@@ -128,6 +129,11 @@ class Flight:
     def result(self) -> abc.PGresult:
         """The statement's own answer: what went before it in a pipe answers first."""
         return self.results[-1 if self._piped else 0]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the real connection is gone, which no simulated fault does."""
+        return self.connection.pgconn.status == _BAD
 
     def may_have_freed(self) -> bool:
         """Whether locks that others wait for may be free now."""

@@ -166,9 +166,13 @@ class PostgresServer:
         elif state == "40001":
             self.serialization_failures += 1
         elif state is not None and state.startswith(OUT_OF_RESOURCES):
-            raise DatabaseUnavailable(
-                f"--db {self.stock.shown}: the server is out of resources: {flight.error}"
-            ) from flight.error
+            raise self._unavailable("the server is out of resources", flight) from flight.error
+        elif flight.error is not None and not flight.connection.ended and flight.lost:
+            raise self._unavailable("the real server went away", flight) from flight.error
+
+    def _unavailable(self, what: str, flight: Flight) -> DatabaseUnavailable:
+        said = " ".join(str(flight.error).split())
+        return DatabaseUnavailable(f"--db {self.stock.shown}: {what}: {said}")
 
     def _waits(self, flight: Flight) -> bool:
         """Whether a silent statement waits for a lock; if so, its backend is left stopped."""

@@ -139,7 +139,19 @@ class Stock:
         return psycopg.connect(self.address.conninfo, dbname=self.name, autocommit=True)
 
     def empty(self) -> None:
-        """Leave no row, no sequence value and no foreign table of the last run."""
+        """Leave no row, no sequence value and no foreign table of the last run.
+
+        Raises:
+            DatabaseUnavailable: the server could not (a full disk).
+        """
+        try:
+            self._empty()
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: cannot empty the tables of the last run: {_first_line(error)}"
+            ) from error
+
+    def _empty(self) -> None:
         rows = self.monitor.execute(
             "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'public'::regnamespace "
             "AND relkind IN ('r', 'p') ORDER BY relname"
