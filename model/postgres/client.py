@@ -22,7 +22,7 @@ from model.pool import VirtualTimePool
 from model.postgres import sql
 from model.postgres.cursor import VirtualCursor
 from model.postgres.flight import Flight
-from model.postgres.form import Form
+from model.postgres.form import NAMED, Form
 
 if TYPE_CHECKING:
     from model.postgres.server import PostgresServer
@@ -61,6 +61,8 @@ class VirtualConnection(psycopg.Connection[Any]):
             self.transformer = Transformer(self)
             self._forms: dict[tuple[str, bool], Form] = {}
             self._schema = server.stock.schema
+            for command, name in NAMED.items():
+                self.pgconn.prepare(name, command)
 
     def leave(self) -> None:
         """Close the real connection."""

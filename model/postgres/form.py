@@ -8,6 +8,13 @@ from psycopg.pq import ExecStatus, abc
 
 PREPARE_AT = 2
 """A text is prepared when it is sent for so many times: most lists of keys come once."""
+NAMED = {
+    b"ROLLBACK": b"hr",
+    b"BEGIN ISOLATION LEVEL READ COMMITTED": b"hb1",
+    b"BEGIN ISOLATION LEVEL REPEATABLE READ": b"hb2",
+    b"BEGIN ISOLATION LEVEL SERIALIZABLE": b"hb3",
+}
+"""Commands that every connection names when it is made."""
 _COMMAND_OK = int(ExecStatus.COMMAND_OK)
 
 
@@ -64,7 +71,10 @@ class Form:
         if piped:
             pgconn.enter_pipeline_mode()
             for command in before:
-                pgconn.send_query_params(command, None)
+                if command in NAMED:
+                    pgconn.send_query_prepared(NAMED[command], None)
+                else:
+                    pgconn.send_query_params(command, None)
             if naming:
                 pgconn.send_prepare(name, query.query, query.types)
         if name:
