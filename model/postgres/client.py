@@ -237,10 +237,9 @@ class VirtualConnection(psycopg.Connection[Any]):
             self.cross(verb)
 
     def close(self) -> None:
-        """Leave the server."""
+        """Leave the server; one that has ended is closed, or lent to the next run."""
         if not self.ended:
             self.server.end_session(self)
-        super().close()
 
 
 def connect(server: "PostgresServer") -> VirtualConnection:
