@@ -242,10 +242,12 @@ def test_a_rollback_is_seen_by_whoever_asks_next() -> None:
             world.kernel.sleep(1.0)
 
     def other(connection: Connection) -> None:
+        connection.execute(select(stock.c.left))
+        world.kernel.sleep(1.0)
         asked["another"] = connection.execute(TAKE_ONE).rowcount
 
     world.at(0.0, "A", take)
-    world.transaction(1.5, "B", other)
+    world.transaction(0.5, "B", other)
     world.run()
     assert asked == {"itself": 9, "another": 1}
     assert world.postgres.lock_waits_s == []
