@@ -193,8 +193,9 @@ class Stock:
         if self.owner != os.getpid():
             return
         with contextlib.suppress(psycopg.Error, OSError):
-            for connection in (*self._idle, self.monitor):
-                connection.close()
+            for connection in self._idle:
+                connection.leave()
+            self.monitor.close()
             if not self.address.private:
                 self.drop_all(self.address.token)
             self.admin.close()
