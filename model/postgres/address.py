@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.database import POSTGRES, DatabaseUnavailable, shown
@@ -22,12 +23,13 @@ INSTALL = "pip install 'holdfast[postgres]'"
 class Address:
     """Where a server is. `private` servers are ours alone: their processes may be stopped.
 
-    `token` marks the databases that a command makes there.
+    `token` marks the databases that a command makes there. `folder` is the private one's own.
     """
 
     conninfo: str
     private: bool
     token: str
+    folder: Path | None = None
 
 
 _clusters: list["Cluster"] = []

@@ -1,19 +1,18 @@
 """The client's end of the real PostgreSQL: psycopg's connection, whose statements cross a link.
 
-psycopg sends and awaits everything through `Connection.wait`, which is overridden here: what a
-statement does happens in it, at one virtual instant or after a virtual wait for a lock. The legs of
-the crossing are around it, in the cursor and in `commit` and `rollback`.
-
-A crossing is what an application sees as one call. The BEGIN that psycopg sends before the first
-statement of a transaction travels with it.
+What a statement does happens at one virtual instant or after a virtual wait for a lock; the legs of
+the crossing are around it. A crossing is what an application sees as one call. The BEGIN that
+psycopg sends before the first statement of a transaction travels with it.
 """
 
 import select
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.pq import TransactionStatus
+from psycopg import abc as psycopg_abc
+from psycopg.adapt import Transformer
+from psycopg.pq import TransactionStatus, abc
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
@@ -21,7 +20,9 @@ from model.kernel import Places
 from model.link import LinkCut, ReplyLost, TravelTime
 from model.pool import VirtualTimePool
 from model.postgres import sql
+from model.postgres.cursor import VirtualCursor
 from model.postgres.flight import Flight
+from model.postgres.form import NAMED, Form
 
 if TYPE_CHECKING:
     from model.postgres.server import PostgresServer
@@ -33,101 +34,147 @@ LEVELS = {
     "serializable": psycopg.IsolationLevel.SERIALIZABLE,
 }
 _NAMES = {level: name.replace("-", " ").upper() for name, level in LEVELS.items()}
-
-
-class VirtualCursor(psycopg.Cursor[Any]):
-    """A cursor whose statements travel."""
-
-    def execute(self, query: Any, params: Any = None, **more: Any) -> Self:
-        """Send one statement and take its answer home."""
-        run = super().execute
-        statement = sql.read(query)
-        self._crossing(statement, lambda: run(statement.text, params, **more))
-        return self
-
-    def executemany(self, query: Any, params_seq: Iterable[Any], **more: Any) -> None:
-        """Send one statement for many rows, as one crossing."""
-        run = super().execute
-        statement = sql.read(query)
-        rows = 0
-
-        def each() -> None:
-            nonlocal rows
-            for params in params_seq:
-                run(statement.text, params, **more)
-                rows += max(0, self._rowcount)
-
-        self._crossing(statement, each)
-        self._rowcount = rows
-
-    def _crossing(self, statement: sql.Statement, effect: Callable[[], Any]) -> None:
-        connection = self._conn
-        assert isinstance(connection, VirtualConnection)
-        connection.cross(statement.label, statement, effect)
+_IDLE = int(TransactionStatus.IDLE)
 
 
 class VirtualConnection(psycopg.Connection[Any]):
     """A real connection, lent to one run; `bind` says whose it is."""
 
     server: "PostgresServer"
+    transformer: psycopg_abc.Transformer
     ended = True  # until it is bound
     pid = 0
-    fileno_ = -1
     poll: "select.poll"
     began_s = 0.0
     flight: Flight | None = None
-    _statement: sql.Statement | None = None
-    _crossing = False
 
     def bind(self, server: "PostgresServer") -> None:
         """Belong to a run."""
         self.server = server
         self.ended = False
-        self.cursor_factory = VirtualCursor
         self.isolation_level = LEVELS[server.settings.isolation]
         self.autocommit = False
         if not self.pid:
             self.pid = self.pgconn.backend_pid
-            self.fileno_ = self.pgconn.socket
             self.poll = select.poll()
-            self.poll.register(self.fileno_, select.POLLIN)
+            self.poll.register(self.pgconn.socket, select.POLLIN)
+            self.transformer = Transformer(self)
+            self._forms: dict[tuple[str, bool], Form] = {}
+            self._schema = server.stock.schema
+            for command, name in NAMED.items():
+                self.pgconn.prepare(name, command)
 
     def leave(self) -> None:
         """Close the real connection."""
         super().close()
 
     def wait(self, gen: Any, *args: Any, **more: Any) -> Any:
-        """What psycopg does with the server: one virtual instant, or a wait for a lock."""
-        if not self._crossing:
-            return super().wait(gen, *args, **more)  # a setting of the client's own
-        statement = self._statement
-        self.flight = Flight(self, gen, frees=statement is not None and statement.frees)
-        return self.server.drive(self.flight)
+        """What psycopg does by itself (a setting of this connection), after what is still owed."""
+        if not self.ended:
+            self.server.pay_debt()
+        return super().wait(gen, *args, **more)
 
-    def cross(self, label: str, statement: sql.Statement | None, effect: Callable[[], Any]) -> None:
-        """One call: there, what it does, and back."""
+    def cursor(self, name: str = "", **_more: Any) -> Any:
+        """A cursor.
+
+        Raises:
+            StatementRefused: one of the server's own was asked for.
+        """
+        if name:
+            raise sql.StatementRefused("a server-side cursor does not run in virtual time")
+        return VirtualCursor(self)
+
+    def form(self, statement: sql.Statement, *, plain: bool) -> Form:
+        """What this connection knows about a statement; `plain`: it has no parameters at all."""
+        stock = self.server.stock
+        if statement.defines:
+            self.server.schema_asks_time |= statement.asks_time
+            stock.schema += 1
+        if self._schema != stock.schema:  # results may have other columns now
+            self._schema = stock.schema
+            self._forms = {}
+        key = (statement.text, plain)
+        found = self._forms.get(key)
+        if found is None:
+            found = self._forms[key] = Form(self.transformer)
+        return found
+
+    def cross(
+        self,
+        label: str,
+        statement: sql.Statement | None = None,
+        form: Form | None = None,
+        parameters: Iterable[Any] = (None,),
+    ) -> list[abc.PGresult]:
+        """One call: there, what it does (once for each of `parameters`), and back.
+
+        Without a statement, the label is the command.
+        """
         server = self.server
-        request = server.kernel.current
-        if request is not None and statement is not None:
-            server.statements += 1
-            server.reclaim_statements += request.kind == "sweeper"
-        commits = label == "COMMIT"
-        travel = server.settings.commit if commits else server.settings.statement
-        leg_s = self._go(label, travel)
+        settings = server.settings
+        if statement is not None:
+            request = server.kernel.current
+            if request is not None:
+                server.statements += 1
+                server.reclaim_statements += request.kind == "sweeper"
+        leg_s = self._go(label, settings.commit if label == "COMMIT" else settings.statement)
         try:
-            self._statement, self._crossing = statement, True
-            if statement is not None and statement.asks_time:
-                server.schema_asks_time |= statement.defines
-                self._tell_time()
-            effect()
+            if statement is None or form is None:
+                results = self._command(label)
+            else:
+                if statement.asks_time:
+                    self._tell_time()
+                results = [self._ask(statement, form, each) for each in parameters]
         except psycopg.Error:
             if not self.ended:
                 self._come_back(label, leg_s)
             raise
         finally:
-            self._statement, self._crossing = None, False
             self.flight = None
         self._come_back(label, leg_s)
+        return results
+
+    def _ask(self, statement: sql.Statement, form: Form, parameters: Any) -> abc.PGresult:
+        """Send one statement, with the BEGIN it may need, and await its answer."""
+        form.fill(statement.text, parameters)
+        before = self._begin() if self.at_rest and not self._autocommit else ()
+        if self.server.debtor is not None:
+            before = self._settle_debt(before)
+        sending = form.send(self.pgconn, before)
+        flight = self.flight = Flight(self, frees=statement.frees, piped=sending.piped)
+        try:
+            return self.server.drive(flight)
+        finally:
+            form.learn(sending, flight.results)
+
+    def _command(self, verb: str) -> list[abc.PGresult]:
+        """COMMIT or ROLLBACK.
+
+        Nobody can see when a rollback is executed if nobody waits and nobody asks: it is left until
+        somebody does. Most often this connection asks next, and both go in one message.
+        """
+        server = self.server
+        if verb == "ROLLBACK" and not server.waiting:
+            server.pay_debt()
+            server.debtor = self
+            return []
+        server.pay_debt()
+        self.pgconn.send_query(verb.encode())
+        self.flight = Flight(self, frees=True, piped=False)
+        return [server.drive(self.flight)]
+
+    def _settle_debt(self, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        server = self.server
+        if server.debtor is not self:
+            server.pay_debt()
+            return before
+        server.debtor = None
+        return (b"ROLLBACK", *before)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no transaction is open, or only one whose rollback is still to be sent."""
+        return self.pgconn.transaction_status == _IDLE or self.server.debtor is self
 
     def _go(self, label: str, travel: TravelTime) -> float:
         try:
@@ -151,31 +198,27 @@ class VirtualConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError(CLOSED)
 
     def _tell_time(self) -> None:
+        self.server.pay_debt()
         now_s = self.server.now_s
-        idle = self.pgconn.transaction_status == TransactionStatus.IDLE
-        began_s = now_s if idle else self.began_s
+        began_s = now_s if self.at_rest else self.began_s
         self.pgconn.exec_(
             f"SELECT set_config('{sql.CLOCK}', '{now_s!r}', false),"
             f" set_config('{sql.TRANSACTION}', '{began_s!r}', false)".encode()
         )
 
-    def _start_query(self) -> Any:
+    def _begin(self) -> tuple[bytes, ...]:
         """BEGIN, and what now() will say until the end, if some table's default may ask."""
-        if self._autocommit or self.pgconn.transaction_status != TransactionStatus.IDLE:
-            return
-        self.began_s = self.server.now_s
-        told = f"{self.began_s!r}"
-        begin = f"BEGIN ISOLATION LEVEL {_NAMES[self.isolation_level or LEVELS['read-committed']]}"
-        if self.server.schema_asks_time:
-            begin += f";SET LOCAL {sql.TRANSACTION}='{told}';SET LOCAL {sql.CLOCK}='{told}'"
-        result = self.pgconn.exec_(begin.encode())
-        if result.status != psycopg.pq.ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(result)
-        yield from ()
+        now_s = self.began_s = self.server.now_s
+        level = _NAMES[self.isolation_level or LEVELS["read-committed"]]
+        begin = f"BEGIN ISOLATION LEVEL {level}".encode()
+        if not self.server.schema_asks_time:
+            return (begin,)
+        settings = (sql.TRANSACTION, sql.CLOCK)
+        return (begin, *(f"SET LOCAL {name}='{now_s!r}'".encode() for name in settings))
 
     def commit(self) -> None:
         """End the transaction; the effect happens between the two legs."""
-        self._finish("COMMIT", super().commit)
+        self._finish("COMMIT")
 
     def rollback(self) -> None:
         """Undo the transaction; on a broken connection the server did it already."""
@@ -185,19 +228,18 @@ class VirtualConnection(psycopg.Connection[Any]):
         if request is not None and request.dying:
             self.server.end_session(self)
             return
-        self._finish("ROLLBACK", super().rollback)
+        self._finish("ROLLBACK")
 
-    def _finish(self, verb: str, effect: Callable[[], None]) -> None:
+    def _finish(self, verb: str) -> None:
         if self.ended:
             raise psycopg.OperationalError(CLOSED)
-        if self.pgconn.transaction_status != TransactionStatus.IDLE:
-            self.cross(verb, None, effect)
+        if not self.at_rest:
+            self.cross(verb)
 
     def close(self) -> None:
-        """Leave the server."""
+        """Leave the server; one that has ended is closed, or lent to the next run."""
         if not self.ended:
             self.server.end_session(self)
-        super().close()
 
 
 def connect(server: "PostgresServer") -> VirtualConnection:

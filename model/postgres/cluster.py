@@ -7,6 +7,7 @@ away with its room (`chaos.servers.room`), however the process that made it ends
 import contextlib
 import os
 import pwd
+import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from chaos.stacks.contract import StackBroken, StackMissing
 from model.database import DatabaseUnavailable
 from model.postgres.address import Address, new_token
 
+ROOM_MB = 100
 STATUS_LINE = 7  # the eighth line of postmaster.pid
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 LONGEST_SOCKET_PATH = 100 - len("/.s.PGSQL.5432.lock")
@@ -73,9 +75,10 @@ class Cluster:
             room.admit(programs / "postgres")
             self._make(programs)
         except (StackMissing, StackBroken, OSError) as error:
+            short = _short_of_room(_place(None))
             self._leave()
             raise DatabaseUnavailable(
-                f"--db postgres: the private PostgreSQL does not start: {_one_line(error)}"
+                f"--db postgres: the private PostgreSQL does not start: {_one_line(error)}{short}"
             ) from error
         except BaseException:
             self._leave()
@@ -84,6 +87,7 @@ class Cluster:
             conninfo=f"host={self.folder} user=holdfast dbname=postgres",
             private=True,
             token=new_token(),
+            folder=self.folder,
         )
 
     def _make(self, programs: Path) -> None:
@@ -128,6 +132,14 @@ def _amiss(data: Path) -> str | None:
     except OSError:
         return "it has not begun"
     return None if lines[STATUS_LINE:] and lines[STATUS_LINE].strip() == "ready" else "it starts"
+
+
+def _short_of_room(place: str) -> str:
+    """What to add to a message if the disk is as good as full."""
+    free_mb = shutil.disk_usage(place).free // 1_000_000
+    if free_mb > ROOM_MB:
+        return ""
+    return f"; {place} has {free_mb} MB free and some {ROOM_MB} MB are needed: set TMPDIR"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,13 +1,11 @@
 """One statement in flight on a real connection, brought to its answer step by step."""
 
 import select
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import simpy
-from psycopg.pq import TransactionStatus
-from psycopg.waiting import Ready, Wait
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus, abc
 
 from model.database import DatabaseSettings
 
@@ -17,79 +15,125 @@ if TYPE_CHECKING:
 PROBE_MS = 1.0
 """After so long without an answer it is asked whether the statement waits for a lock."""
 
-_POLL = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
-_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 _AT_REST = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.UNKNOWN})
+_BAD = int(ConnStatus.BAD)
+_SYNC = int(ExecStatus.PIPELINE_SYNC)
+_WELL = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
+_COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 
 
 class Flight:
-    """psycopg's own generator for a statement, and what became of it.
+    """A statement that has been given to libpq, and what became of it.
 
     `answered` fires when somebody else has brought a waiting one to its answer. `alarm_s` is the
-    next virtual moment at which its wait is bounded by something.
+    next virtual moment at which its wait is bounded by something. `results` are the answers to all
+    that was sent with it; `piped` says that they end with that to a Sync (libpq's pipeline mode).
     """
 
     __slots__ = (
         "_deadlock_s",
-        "_gen",
         "_lock_s",
+        "_piped",
+        "_sent",
         "_statement_s",
-        "_wants",
         "answered",
         "connection",
         "error",
         "frees",
         "over",
         "pid",
-        "result",
+        "results",
         "waited",
     )
 
-    def __init__(
-        self, connection: "VirtualConnection", gen: Generator[Any, Any, Any], *, frees: bool
-    ) -> None:
+    def __init__(self, connection: "VirtualConnection", *, frees: bool, piped: bool) -> None:
         self.connection = connection
         self.pid = connection.pid
         self.frees = frees
         self.over = False
         self.waited = False
-        self.result: Any = None
+        self.results: list[abc.PGresult] = []
         self.error: BaseException | None = None
         self.answered: simpy.Event
-        self._gen = gen
-        self._wants: Any = None
+        self._piped = piped
+        self._sent = False
         self._lock_s = self._deadlock_s = self._statement_s = float("inf")
 
     def advance(self, timeout_ms: float) -> bool:
         """Go on as far as the server's answers allow; waits up to `timeout_ms` for each."""
         if self.over:
             return True
-        poll = self.connection.poll
-        fileno = self.connection.fileno_
-        gen = self._gen
         try:
-            wants = self._wants
-            if wants is None:
-                wants = gen.send(None)
-            while True:
-                poll.modify(fileno, _POLL[wants])
-                found = poll.poll(timeout_ms)
-                if not found:
-                    self._wants = wants
-                    return False
-                came = found[0][1]
-                ready = 0
-                if came & _READABLE:
-                    ready |= Ready.R
-                if came & select.POLLOUT:
-                    ready |= Ready.W
-                wants = gen.send(Ready(ready))
-        except StopIteration as stop:
-            self.result = stop.value
+            if not self._sent and not self._send(timeout_ms):
+                return False
+            if not self._receive(timeout_ms):
+                return False
+            self._look()
         except psycopg.Error as error:
             self.error = error
         self.over = True
         return True
+
+    def _receive(self, timeout_ms: float) -> bool:
+        """Collect the answers that have come; whether they are complete."""
+        connection = self.connection
+        pgconn = connection.pgconn
+        while True:
+            while pgconn.is_busy():
+                if not connection.poll.poll(timeout_ms):
+                    return False
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                if not self._piped:
+                    return True
+            elif result.status == _SYNC:
+                pgconn.exit_pipeline_mode()
+                return True
+            else:
+                self.results.append(result)
+                if result.status in _COPYING:
+                    return True
+
+    def _send(self, timeout_ms: float) -> bool:
+        """Hand everything to the system; what it does not take at once must wait for room."""
+        pgconn = self.connection.pgconn
+        if pgconn.flush():
+            poll = self.connection.poll
+            poll.modify(pgconn.socket, select.POLLIN | select.POLLOUT)
+            try:
+                while pgconn.flush():
+                    found = poll.poll(timeout_ms)
+                    if not found:
+                        return False
+                    if found[0][1] & ~select.POLLOUT:
+                        pgconn.consume_input()
+            finally:
+                poll.modify(pgconn.socket, select.POLLIN)
+        self._sent = True
+        return True
+
+    def _look(self) -> None:
+        """Keep the first error among the answers."""
+        for result in self.results:
+            status = result.status
+            if status in _WELL:
+                continue
+            if status in _COPYING:
+                raise psycopg.NotSupportedError("COPY does not run in virtual time")
+            raise psycopg.errors.error_from_result(result)
+        if not self.results:
+            raise psycopg.InternalError("got no result from the query")
+
+    @property
+    def result(self) -> abc.PGresult:
+        """The statement's own answer: what went before it in a pipe answers first."""
+        return self.results[-1 if self._piped else 0]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the real connection is gone, which no simulated fault does."""
+        return self.connection.pgconn.status == _BAD
 
     def may_have_freed(self) -> bool:
         """Whether locks that others wait for may be free now."""

@@ -23,10 +23,11 @@ nobody does are surely repeatable.
 import os
 import select
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors
+from psycopg.pq import abc
 from sqlalchemy import Engine
 
 from model.database import DatabaseSettings, DatabaseUnavailable
@@ -59,6 +60,7 @@ class PostgresServer:
         if self.stock.tenant is not None:
             self.stock.tenant.close()  # its run was left without an end
         self.stock.tenant = self
+        self.stock.processor.take([self.stock.monitor.info.backend_pid])
         self.stock.empty()
         self.alive = True
         self.clock_offset_s = 0.0
@@ -70,6 +72,7 @@ class PostgresServer:
         self.serialization_failures = 0
         self.sessions: dict[VirtualConnection, None] = {}
         self.waiting: list[Flight] = []
+        self.debtor: VirtualConnection | None = None
 
     def make_engine(self, places: Places, timeout_s: float) -> Engine:
         """See `model.database.Database`."""
@@ -88,6 +91,7 @@ class PostgresServer:
         """A session of this run, without crossing anything."""
         connection = self.stock.lend()
         connection.bind(self)
+        self.stock.processor.admit(connection.pid)
         self.sessions[connection] = None
         return connection
 
@@ -96,6 +100,7 @@ class PostgresServer:
         if connection.ended:
             return
         connection.ended = True
+        self.pay_debt()
         self.sessions.pop(connection, None)
         flight = connection.flight
         if flight is not None and not flight.over:
@@ -118,6 +123,7 @@ class PostgresServer:
     def close(self) -> None:
         """The run is over: its connections go back to the stock."""
         self.alive = False
+        self.pay_debt()
         for connection in list(self.sessions):
             at_rest = psycopg.pq.TransactionStatus.IDLE
             if connection.flight is None and connection.pgconn.transaction_status == at_rest:
@@ -126,12 +132,19 @@ class PostgresServer:
             else:  # somebody may still have it in hand
                 self.end_session(connection)
         self.sessions.clear()
+        self.stock.processor.leave()
         if self.stock.tenant is self:
             self.stock.tenant = None
 
+    def pay_debt(self) -> None:
+        """Execute the rollback that was left (see `VirtualConnection`), before anybody asks."""
+        debtor, self.debtor = self.debtor, None
+        if debtor is not None:
+            _roll_back(debtor)
+
     # Statements.
 
-    def drive(self, flight: Flight) -> Any:
+    def drive(self, flight: Flight) -> abc.PGresult:
         """Bring a statement to its answer, in no virtual time unless it has to wait for a lock."""
         timeout_ms = PROBE_MS
         while not flight.advance(timeout_ms):
@@ -153,9 +166,13 @@ class PostgresServer:
         elif state == "40001":
             self.serialization_failures += 1
         elif state is not None and state.startswith(OUT_OF_RESOURCES):
-            raise DatabaseUnavailable(
-                f"--db {self.stock.shown}: the server is out of resources: {flight.error}"
-            ) from flight.error
+            raise self._unavailable("the server is out of resources", flight) from flight.error
+        elif flight.error is not None and not flight.connection.ended and flight.lost:
+            raise self._unavailable("the real server went away", flight) from flight.error
+
+    def _unavailable(self, what: str, flight: Flight) -> DatabaseUnavailable:
+        said = " ".join(str(flight.error).split())
+        return DatabaseUnavailable(f"--db {self.stock.shown}: {what}: {said}")
 
     def _waits(self, flight: Flight) -> bool:
         """Whether a silent statement waits for a lock; if so, its backend is left stopped."""

@@ -35,7 +35,7 @@ _ASKS = re.compile(rf"\b({'|'.join(_SHADOWED)})\s*\(", re.IGNORECASE)
 _KEYWORD = re.compile(r"\bCURRENT_TIMESTAMP\b(\s*\(\s*\d\s*\))?", re.IGNORECASE)
 _REFUSED = re.compile(
     r"\b(LOCALTIMESTAMP|LOCALTIME|CURRENT_TIME|CURRENT_DATE|timeofday|pg_sleep\w*)\b|'now'"
-    r"|^\s*(LISTEN|NOTIFY|PREPARE\s+TRANSACTION)\b",
+    r"|^\s*(LISTEN|NOTIFY|COPY|PREPARE\s+TRANSACTION)\b",
     re.IGNORECASE,
 )
 _FREES = re.compile(r"advisory_unlock|^\s*ROLLBACK\s+TO\b", re.IGNORECASE)

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from model.database import DatabaseUnavailable, shown
 from model.postgres.address import Address, address_of
+from model.postgres.processor import Processor
 from model.postgres.sql import FUNCTIONS
 from reservation.tables import metadata
 
@@ -23,12 +24,18 @@ if TYPE_CHECKING:
     from model.postgres.server import PostgresServer
 
 OLDEST = 130000
-RESET = b"DISCARD ALL"
+# DISCARD ALL without DEALLOCATE ALL: what a name stands for is a text alone.
+RESET = (
+    b"CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *;"
+    b" SELECT pg_catalog.pg_advisory_unlock_all();"
+    b" DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP"
+)
 _PREFIX = "holdfast_"
 IN_EACH_DATABASE = (
     "search_path = public, pg_catalog",
     "client_encoding = 'UTF8'",
     # Also at a URL: a plan depends on the data alone, and real time ends nothing.
+    "plan_cache_mode = force_custom_plan",
     "jit = off",
     "synchronize_seqscans = off",
     "max_parallel_workers_per_gather = 0",
@@ -48,6 +55,8 @@ class Stock:
         self.owner = os.getpid()
         self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
         self._idle: list[VirtualConnection] = []
+        self.processor = Processor(self.address.folder)
+        self.schema = 0  # grows with each change of the tables
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
         try:
@@ -130,7 +139,19 @@ class Stock:
         return psycopg.connect(self.address.conninfo, dbname=self.name, autocommit=True)
 
     def empty(self) -> None:
-        """Leave no row, no sequence value and no foreign table of the last run."""
+        """Leave no row, no sequence value and no foreign table of the last run.
+
+        Raises:
+            DatabaseUnavailable: the server could not (a full disk).
+        """
+        try:
+            self._empty()
+        except psycopg.Error as error:
+            raise DatabaseUnavailable(
+                f"--db {self.shown}: cannot empty the tables of the last run: {_first_line(error)}"
+            ) from error
+
+    def _empty(self) -> None:
         rows = self.monitor.execute(
             "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'public'::regnamespace "
             "AND relkind IN ('r', 'p') ORDER BY relname"
@@ -143,6 +164,7 @@ class Stock:
             self.monitor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(listed))
         else:
             self.monitor.execute(sql.SQL("DROP TABLE {} CASCADE").format(listed))
+            self.schema += 1
 
     def lend(self) -> "VirtualConnection":
         """A connection without a past."""
@@ -171,8 +193,9 @@ class Stock:
         if self.owner != os.getpid():
             return
         with contextlib.suppress(psycopg.Error, OSError):
-            for connection in (*self._idle, self.monitor):
-                connection.close()
+            for connection in self._idle:
+                connection.leave()
+            self.monitor.close()
             if not self.address.private:
                 self.drop_all(self.address.token)
             self.admin.close()

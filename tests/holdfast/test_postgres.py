@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import text
 
 from model.database import DatabaseUnavailable
-from model.postgres import address, stock
+from model.postgres import address, cluster, stock
 from model.run import simulate
 from model.spec import RunSpec
 from tests.anomalies.trial import hostile
@@ -247,3 +247,29 @@ def test_a_full_disk_in_a_run_ends_the_command() -> None:
         connection.execute(text("SET work_mem = 64"))
         assert "out of resources" in refusal(lambda: connection.execute(fill))
     SmallWorld.close_all()
+
+
+def test_a_real_server_that_goes_away_is_no_fault_of_the_simulation(
+    admin: psycopg.Connection,
+) -> None:
+    """A session that dies in earnest ends the command: nobody may be judged by it."""
+    world = PostgresWorld()
+    with world.engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert "the real server went away" in refusal(
+            lambda: connection.execute(text("SELECT 1 WHERE 1 = :one"), {"one": 1})
+        )
+    SmallWorld.close_all()
+
+
+def test_a_disk_that_is_nearly_full_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Initdb cannot even write its log then; the message says what is missing and what to do."""
+    assert cluster._short_of_room(str(tmp_path)) == "", "this machine has room"
+    monkeypatch.setattr(cluster, "ROOM_MB", 10**12)
+    monkeypatch.setattr(cluster, "_programs", lambda: tmp_path)  # nothing to start there
+    message = refusal(cluster.Cluster)
+    assert "does not start" in message
+    assert "MB are needed: set TMPDIR" in message

@@ -202,7 +202,10 @@ def test_ids_of_rolled_back_inserts_are_gone() -> None:
         assert world.run()["ids"] == 2
 
 
-@pytest.mark.parametrize("statement", ["SELECT pg_sleep(1)", "SELECT LOCALTIMESTAMP", "LISTEN x"])
+REAL_TIME = ("SELECT pg_sleep(1)", "SELECT LOCALTIMESTAMP", "LISTEN x", "COPY stock TO STDOUT")
+
+
+@pytest.mark.parametrize("statement", REAL_TIME)
 def test_real_time_is_refused(statement: str) -> None:
     """What would wait or look at the clock in real time says so, instead of being approximated."""
     world = PostgresWorld()
@@ -211,6 +214,55 @@ def test_real_time_is_refused(statement: str) -> None:
         pytest.raises(StatementRefused, match="virtual time"),
     ):
         connection.execute(text(statement))
+
+
+def test_a_cursor_of_the_server_is_refused() -> None:
+    """It would read rows between the virtual instants."""
+    world = PostgresWorld()
+    with (
+        world.engine.connect().execution_options(stream_results=True) as connection,
+        pytest.raises(exc.StatementError, match="virtual time"),
+    ):
+        connection.execute(select(stock.c.left))
+
+
+def test_a_rollback_is_seen_by_whoever_asks_next() -> None:
+    """It goes to the server with the next statement; nobody can tell, however they ask."""
+    world = PostgresWorld(left=9)
+    asked = {}
+
+    def take() -> None:
+        with world.engine.connect() as connection:
+            connection.execute(update(stock).values(left=1))
+            connection.rollback()
+            world.kernel.sleep(1.0)
+            asked["itself"] = connection.execute(select(stock.c.left)).scalar_one()
+            connection.execute(update(stock).values(left=2))
+            connection.rollback()
+            world.kernel.sleep(1.0)
+
+    def other(connection: Connection) -> None:
+        connection.execute(select(stock.c.left))
+        world.kernel.sleep(1.0)
+        asked["another"] = connection.execute(TAKE_ONE).rowcount
+
+    world.at(0.0, "A", take)
+    world.transaction(0.5, "B", other)
+    world.run()
+    assert asked == {"itself": 9, "another": 1}
+    assert world.postgres.lock_waits_s == []
+    assert world.left() == [8]
+
+
+def test_the_same_text_with_other_columns() -> None:
+    """A statement that the server has parsed is parsed again when its table has changed."""
+    world = PostgresWorld(left=9)
+    read = text("SELECT * FROM stock WHERE id = :id")
+    for count in range(1, 4):
+        with world.engine.begin() as connection:
+            rows = [connection.execute(read, {"id": 1}).mappings().one() for _ in range(3)]
+            assert {len(row) for row in rows} == {1 + count}
+            connection.execute(text(f"ALTER TABLE stock ADD COLUMN more_{count} integer"))
 
 
 def test_autocommit_commits_each_statement() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from model.run import simulate
 from model.spec import RunSpec
 from reservation.catalogue import STRATEGIES
 from tests.anomalies.trial import hostile
+from tests.model.postgres import crowd
 
 SLOW = {"database_median_ms": 5.0, "database_p99_ms": 15.0}
 
@@ -73,23 +75,45 @@ def test_deadlocks_have_the_same_victims() -> None:
     assert outcome(wanted) == first
 
 
-def test_another_process_and_hash_seed_give_the_same_hash() -> None:
-    """With many waiting for one row; the other processes have clusters of their own."""
+def everything() -> dict[str, Any]:
+    """Two sales, one with waits and one with deadlocks, and every crowd at one row."""
+    return {
+        "waits": outcome(spec("db-cart-row-lock")),
+        "deadlocks": outcome(spec("deadlocks", buyers=8)),
+        "crowds": crowd.all_of_them(),
+    }
+
+
+def elsewhere(hash_seed: str) -> Any:
+    """The same in a process of its own, with a cluster of its own."""
     program = (
-        "from tests.model.postgres.test_repeatable import outcome, spec; import json;"
-        "print(json.dumps(outcome(spec('db-cart-row-lock'))))"
+        "from tests.model.postgres.test_repeatable import everything; import json;"
+        "print(json.dumps(everything()))"
     )
-    here = outcome(spec("db-cart-row-lock"))
-    assert here[1] > 0.5, "the run must have waits to be worth comparing"
-    for hash_seed in ("0", "4242"):
-        answer = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert tuple(json.loads(answer.stdout)) == here
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(answer.stdout)
+
+
+def test_another_process_and_hash_seed_give_the_same_hash() -> None:
+    """Many wait for one row, one end wakes them all, and some are deadlocks' victims."""
+    here = json.loads(json.dumps(everything()))
+    assert here["waits"][1] > 0.5, "the run must have waits to be worth comparing"
+    assert here["deadlocks"][2] >= 2.0
+    crowds = here["crowds"]
+    assert crowds["one row"]["order"] == list(crowd.CROWD)
+    assert crowds["one row"]["waits"] == len(crowd.CROWD)
+    assert crowds["one key"]["order"] == ["A"]
+    assert crowds["one key"]["waits"] == len(crowd.CROWD)
+    assert crowds["deadlocks"]["deadlocks"] >= 2
+    assert crowds["deadlocks"]["waits"] > len(crowd.CROWD)
+    assert elsewhere("0") == here
+    assert elsewhere("4242") == here
 
 
 def test_serial_and_parallel_give_the_same_hashes() -> None:

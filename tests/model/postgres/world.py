@@ -27,7 +27,15 @@ TAKE_ONE = update(stock).where(stock.c.left > 0).values(left=stock.c.left - 1)
 class PostgresWorld(SmallWorld):
     """A kernel and a PostgreSQL with `rows` rows of `left` tickets each; ids from 1."""
 
-    def __init__(self, *, left: int = 1, rows: int = 1, pool: int = 20, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        left: int = 1,
+        rows: int = 1,
+        pool: int = 20,
+        database: str = "postgres",
+        **settings: Any,
+    ) -> None:
         self._open.append(self)
         self.kernel = Kernel(keep_crossings=True)
         self.env = self.kernel.env
@@ -35,7 +43,7 @@ class PostgresWorld(SmallWorld):
         self.database_link = Link(self.kernel, Target.DATABASE, timeout_s=5.0)
         given: dict[str, Any] = {"statement": FAST, "commit": FAST, "lock_timeout_s": 10.0}
         self.postgres = PostgresServer(
-            "postgres",
+            database,
             self.kernel,
             self.database_link,
             DatabaseSettings(**{**given, **settings}),
