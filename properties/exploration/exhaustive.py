@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from model.exploring.kernel import BEGIN, Actor
 from model.exploring.small_world import ON_REDIS, SmallWorld
-from model.exploring.touching import PAY, Touched, conflict
+from model.exploring.touching import PAY, TASKS, Touched, conflict
 from model.exploring.turn import GROUP, Turn
 from model.exploring.world import World
 from properties.exploration.execution import Executions
@@ -126,6 +126,8 @@ class Search:
         if self.bounds.preemptions is not None:
             last = self._turns[-1].actor if self._turns else ""
             key = (state, last, preempted)
+        if self.bounds.depth is not None:  # what was cut here may go on from fewer turns
+            key = (key, len(self._turns))
         choices = world.choices()
         if world.crashed:
             self._crash(world)
@@ -227,17 +229,20 @@ class Search:
                 continue
             reads, writes = stop.touched
             breaks_off = stop.locks and not self._executions.whole(world)
-            if not breaks_off and self._owned(world, actor, reads | writes):
+            waits = stop.locks and world.lock_owner is not None
+            if not breaks_off and not waits and self._owned(world, actor, reads | writes):
                 return actor.actor
         return None
 
     def _only_mine(self, world: World, choice: str, touched: Touched, *, inside: bool) -> bool:
         """Whether nobody else's move could ever fail to commute with this one."""
         both = touched[0] | touched[1]
-        if world.left.get("expire") and "clock" in both:
+        if world.left.get("expire") and not both.isdisjoint({"clock", TASKS}):
             return False
         if inside:
             return True
+        if "db:lock" in touched[1]:  # it keeps the lock while it does something else
+            return False
         return "acks" not in both and self._owned(world, world.actor(choice), both)
 
     @staticmethod
