@@ -56,7 +56,7 @@ def test_a_state_decides_every_verdict(
         met_again += state in known
         assert known.setdefault(state, violated) == violated, f"walk {number}"
     executions.close()
-    assert met_again > 10
+    assert met_again
 
 
 @pytest.mark.parametrize(("kills", "differ"), [(1, True), (0, False)])
