@@ -3,7 +3,8 @@
 No request runs, so everything is done at once, and the virtual clock moves by hand.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import func, insert, select
 
@@ -11,6 +12,7 @@ from chaos.faults import Death
 from chaos.persistence import Persistence
 from model.buyers import EVENT_ID, seat_names
 from model.kernel import EPOCH_S, Kernel
+from model.link import Link, ReplyLost
 from model.scenario import Scenario
 from model.servers import Cloud
 from model.spec import RunSpec
@@ -20,6 +22,34 @@ from reservation.tables import events, metadata, order_items, orders, seats
 
 TTL_S = 100.0
 SERVERS = 2
+
+
+class Replies:
+    """Loses one reply on its way from any store, or from the provider: the effect has happened."""
+
+    def __init__(self, links: list[Link]) -> None:
+        self._left: int | None = None
+        self.lost = 0
+        for link in links:
+            link.reply = self._reply  # type: ignore[method-assign]
+
+    @contextmanager
+    def losing(self, nth: int) -> Iterator[None]:
+        """Within, the reply to the crossing number `nth` (from 0) is lost, if it comes to that."""
+        self._left = nth
+        try:
+            yield
+        finally:
+            self._left = None
+
+    def _reply(self, label: str, *_times_s: float) -> None:
+        if self._left is None or label in {"CONNECT", "ROLLBACK"}:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._left = None
+            self.lost += 1
+            raise ReplyLost(label)
 
 
 class Shop:
@@ -33,6 +63,7 @@ class Shop:
         kind: AdmissionKind = AdmissionKind.GENERAL,
         persistence: Persistence = Persistence.AOF_ALWAYS,
         options: dict[str, object] | None = None,
+        redis_retries: int = 3,
     ) -> None:
         info = find(strategy)
         scenario = Scenario.model_validate(
@@ -41,7 +72,11 @@ class Shop:
                 "sale": {"capacity": capacity, "kind": kind},
                 "hold": {"ttl_s": TTL_S},
                 "payment": {"challenged": 0.0, "plain_s": 0.001},
-                "servers": {"count": SERVERS, "clock_skew_sd_s": 0.0, "redis_retries": 3},
+                "servers": {
+                    "count": SERVERS,
+                    "clock_skew_sd_s": 0.0,
+                    "redis_retries": redis_retries,
+                },
             }
         )
         spec = RunSpec(
@@ -58,6 +93,9 @@ class Shop:
         self.meanwhile: Callable[[], None] | None = None
         self._capture = self.cloud.provider.capture
         self.cloud.provider.capture = self._capture_slowly  # type: ignore[method-assign]
+        self.replies = Replies(
+            [self.cloud.redis_link, self.cloud.database_link, self.cloud.provider.link]
+        )
         engine = self.cloud.servers[0].engine
         metadata.create_all(engine)
         with engine.begin() as connection:
