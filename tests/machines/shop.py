@@ -5,18 +5,29 @@ No request runs, so everything is done at once, and the virtual clock moves by h
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from unittest.mock import patch
 
+import redis
 from sqlalchemy import func, insert, select
 
-from chaos.faults import Death
+from chaos.faults import Death, Target
 from chaos.persistence import Persistence
 from model.buyers import EVENT_ID, seat_names
 from model.kernel import EPOCH_S, Kernel
 from model.link import Link, ReplyLost
+from model.redis.client import SimulatedConnection
 from model.scenario import Scenario
 from model.servers import Cloud
 from model.spec import RunSpec
-from reservation.api import AdmissionKind, Availability, PaymentStatus, Strategy
+from reservation.api import (
+    AdmissionKind,
+    Availability,
+    PaymentStatus,
+    PaymentTimeout,
+    Strategy,
+)
 from reservation.catalogue import find, resolve_options
 from reservation.tables import events, metadata, order_items, orders, seats
 
@@ -31,25 +42,39 @@ class Replies:
         self._left: int | None = None
         self.lost = 0
         for link in links:
-            link.reply = self._reply  # type: ignore[method-assign]
+            # The provider's own client would first wait for its timeout, and nothing waits here.
+            error = PaymentTimeout if link.target is Target.PAYMENT else ReplyLost
+            link.reply = partial(self._reply, error)  # type: ignore[method-assign]
 
     @contextmanager
     def losing(self, nth: int) -> Iterator[None]:
         """Within, the reply to the crossing number `nth` (from 0) is lost, if it comes to that."""
         self._left = nth
+        read = SimulatedConnection.read_response
+
+        def read_or_lose(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            """Outside a request the client of Redis crosses no link."""
+            try:
+                self._reply(ReplyLost, "redis")
+            except ReplyLost as error:
+                connection.disconnect()
+                raise redis.ConnectionError("Connection closed by server.") from error
+            return read(connection, *args, **kwargs)
+
         try:
-            yield
+            with patch.object(SimulatedConnection, "read_response", read_or_lose):
+                yield
         finally:
             self._left = None
 
-    def _reply(self, label: str, *_times_s: float) -> None:
+    def _reply(self, error: type[Exception], label: str, *_times_s: float) -> None:
         if self._left is None or label in {"CONNECT", "ROLLBACK"}:
             return
         self._left -= 1
         if self._left < 0:
             self._left = None
             self.lost += 1
-            raise ReplyLost(label)
+            raise error(label)
 
 
 class Shop:
@@ -93,9 +118,7 @@ class Shop:
         self.meanwhile: Callable[[], None] | None = None
         self._capture = self.cloud.provider.capture
         self.cloud.provider.capture = self._capture_slowly  # type: ignore[method-assign]
-        self.replies = Replies(
-            [self.cloud.redis_link, self.cloud.database_link, self.cloud.provider.link]
-        )
+        self.replies = Replies([self.cloud.database_link, self.cloud.provider.link])
         engine = self.cloud.servers[0].engine
         metadata.create_all(engine)
         with engine.begin() as connection:

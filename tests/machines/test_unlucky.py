@@ -14,8 +14,12 @@ from tests.machines.test_machines import CASES, COUNTER, KEYS, TRUSTING, forgetf
 from tests.machines.unlucky import UNLUCKY_RULES, UnluckyMachine
 
 RDB, EVERYSEC = Persistence.RDB, Persistence.AOF_EVERYSEC
-FEW = settings(BOUNDED, max_examples=12)
-FIRST = [next(case for case in CASES if case.strategy == strategy) for strategy in STRATEGIES]
+# It adds what it holds to a total: a transaction that redis-py sends again is counted twice.
+MISCOUNTS = "redis-hold-racy"
+FIRST = [
+    replace(next(case for case in CASES if case.strategy == strategy), redis_retries=0)
+    for strategy in STRATEGIES
+]
 ON_DISK = [
     replace(
         case,
@@ -27,7 +31,7 @@ ON_DISK = [
     for persistence in (RDB, EVERYSEC)
     if find(case.strategy).uses_redis
 ]
-HEARD_TWICE = [replace(case, redis_retries=0) for case in FIRST]
+RESENT = [replace(case, redis_retries=3) for case in FIRST if case.strategy != MISCOUNTS]
 
 
 def title(case: Case) -> str:
@@ -35,27 +39,31 @@ def title(case: Case) -> str:
     return f"{case.title}-{case.redis_retries}-retries"
 
 
-@pytest.mark.parametrize("case", [*FIRST, *HEARD_TWICE, *ON_DISK], ids=title)
+@pytest.mark.parametrize("case", [*FIRST, *RESENT, *ON_DISK], ids=title)
 def test_a_strategy_survives_lost_replies_and_its_disk(case: Case) -> None:
     """After every step of every example, stock, orders and payments are the box office's."""
-    run_state_machine_as_test(machine_of(case, UNLUCKY_RULES, UnluckyMachine), settings=FEW)
+    run_state_machine_as_test(machine_of(case, UNLUCKY_RULES, UnluckyMachine), settings=BOUNDED)
 
 
 DEFECTS = {
+    "a hold that redis-py sends again is counted twice": Case(
+        strategy=MISCOUNTS, habits=TRUSTING, redis_retries=3
+    ),
     "a resent hold is a new one": Case(
-        strategy="redis-counter", habits=COUNTER, options={"request_id": False}
+        strategy="redis-counter", habits=COUNTER, options={"request_id": False}, redis_retries=0
     ),
     "a repeated payment is a new one": Case(
-        strategy="redis-hold", habits=TRUSTING, options={"idempotency": "none"}
+        strategy="redis-hold", habits=TRUSTING, options={"idempotency": "none"}, redis_retries=0
     ),
     "a resent hold does not find its own seats": Case(
         strategy="seat-setnx",
         habits=KEYS,
         kind=AdmissionKind.SEATS,
         options={"recognise_own": False},
+        redis_retries=0,
     ),
     "a snapshot that is taken for an append-only file": Case(
-        strategy="redis-hold", habits=TRUSTING, persistence=RDB
+        strategy="redis-hold", habits=TRUSTING, persistence=RDB, redis_retries=0
     ),
 }
 
@@ -64,7 +72,7 @@ DEFECTS = {
 def test_a_planted_defect_is_found(name: str) -> None:
     """The positive control: with a safeguard off, or a wrong belief about the disk, it fails."""
     rules = tuple(each for each in UNLUCKY_RULES if each not in {"ask_again", "restart"})
-    machine = machine_of(replace(DEFECTS[name], redis_retries=0), rules, UnluckyMachine)
+    machine = machine_of(DEFECTS[name], rules, UnluckyMachine)
     search = settings(BOUNDED, max_examples=150, phases=(Phase.generate,))
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=search)
