@@ -116,9 +116,14 @@ class Shop:
         self.cloud.tasks.on_due = lambda name, argument: self.strategy(0).run_task(name, argument)
         self.seats = seat_names(capacity, 20) if kind is AdmissionKind.SEATS else ()
         self.meanwhile: Callable[[], None] | None = None
-        self._capture = self.cloud.provider.capture
-        self.cloud.provider.capture = self._capture_slowly  # type: ignore[method-assign]
-        self.replies = Replies([self.cloud.database_link, self.cloud.provider.link])
+        provider = self.cloud.provider
+        self._capture = provider.capture
+        provider.capture = self._capture_slowly  # type: ignore[method-assign]
+        self.replies = Replies([self.cloud.database_link, provider.link])
+        self._fill(capacity)
+        self.strategy(0).open_sale(EVENT_ID)
+
+    def _fill(self, capacity: int) -> None:
         engine = self.cloud.servers[0].engine
         metadata.create_all(engine)
         with engine.begin() as connection:
@@ -130,7 +135,6 @@ class Shop:
             for name in self.seats:
                 row = {"event_id": EVENT_ID, "seat_no": name, "status": "available"}
                 connection.execute(insert(seats).values(**row))
-        self.strategy(0).open_sale(EVENT_ID)
 
     def _capture_slowly(self, key: str, amount_cents: int) -> PaymentStatus:
         meanwhile, self.meanwhile = self.meanwhile, None
