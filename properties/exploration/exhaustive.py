@@ -221,8 +221,9 @@ class Search:
             return None
         for actor in world.actors:
             if world.inside(actor):  # what it writes is seen by nobody, up to its commit
-                publishes = actor.stop is not None and actor.stop.label == "COMMIT"
-                return None if publishes else actor.actor
+                # (Where nothing can strike inside any more, its move goes on through the commit.)
+                commits = actor.stop is not None and actor.stop.label == "COMMIT"
+                return None if commits or self._executions.whole(world) else actor.actor
         for actor in world.actors:
             stop = actor.stop
             if stop is None or stop.store == BEGIN or actor.kind != "buyer":

@@ -88,6 +88,13 @@ def test_the_reduced_search_loses_nothing(cell: Cell) -> None:
     agree(cell, ("leave", "leave"))
 
 
+@pytest.mark.parametrize("event", ["expire", "lost-reply"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_reduced_search_loses_nothing_beside_a_sweeper(strategy: str, event: str) -> None:
+    """One buyer who pays, a sweeper, and what strikes amid a transaction; the rest then goes on."""
+    agree((strategy, "", {event: 1, "sweep": 1}, None), ("pay",))
+
+
 @pytest.mark.extended
 @pytest.mark.parametrize("cell", cells(every=True), ids=name_of)
 def test_the_reduced_search_loses_nothing_when_one_pays(cell: Cell) -> None:
