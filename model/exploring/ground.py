@@ -58,6 +58,8 @@ class Ground:
         database.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
         database.write_lock = Places(kernel.env, 1)
         main = database._main  # noqa: SLF001
+        if main.in_transaction:  # somebody never ended theirs
+            main.execute("ROLLBACK")
         for table in reversed(metadata.sorted_tables):
             main.execute(f"DELETE FROM {table.name}")  # noqa: S608
         for name, rows in self._rows.items():

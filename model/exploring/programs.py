@@ -12,7 +12,6 @@ from reservation.api import CheckoutRequest, Hold, HoldRequest
 from reservation.errors import NotApplied, Refused, UnknownOutcome
 
 PRICE_CENTS = 5000
-VISIBLE_STARTS = frozenset({"release", "checkout"})
 
 
 class Stage(Protocol):
@@ -31,14 +30,11 @@ class Stage(Protocol):
     def captured_s(self, key: str) -> float | None:
         """When the provider took this key's money."""
 
-    def note_deadline(self, hold_at_s: float) -> None:
-        """A hold may live from this time on."""
+    def began(self, operation: Operation) -> None:
+        """An operation was begun; a hold may live from now on."""
 
     def answered(self, operation: Operation) -> None:
         """An operation has ended, however."""
-
-    def acknowledged(self, actor: Actor, operation: Operation) -> None:
-        """An operation was answered with yes."""
 
 
 def buyer(stage: Stage, number: int, visit: str) -> Callable[[Actor], None]:
@@ -100,8 +96,7 @@ def perform(
     operation.invoked_s = kernel.stamp_s
     operation.op_id = len(history.operations) + 1
     history.operations.append(operation)
-    if operation.kind == "hold":
-        stage.note_deadline(kernel.env.now)
+    stage.began(operation)
     answer = None
     try:
         answer = call(actor.server.strategy)
@@ -125,10 +120,9 @@ def perform(
     kernel.read_clock = True
     operation.completed_s = kernel.stamp_s + 0.5e-6
     actor.io.update(f"{operation.kind} {operation.outcome} {operation.reason}".encode())
-    stage.answered(operation)
     if operation.outcome is Outcome.OK:
         _fill(operation, answer)
-        stage.acknowledged(actor, operation)
+    stage.answered(operation)
     return answer
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from chaos.faults import Target
 from chaos.persistence import Persistence
 from model.exploring.clients import ExploredDBConnection, ExploredRedisConnection
+from model.exploring.digest import keyspace
 from model.exploring.kernel import Actor, ChoosingKernel, ChoosingLink, Stop
 from model.exploring.small_world import SmallWorld
 from model.kernel import EPOCH_S, Places
@@ -109,16 +110,43 @@ class ExploredTasks:
 
     def __init__(self) -> None:
         self.waiting: list[tuple[float, str, str]] = []
+        self.touched = False  # in the turn under way
 
     def schedule(self, at: float, name: str, argument: str) -> None:
         """See `reservation.api.DelayedTasks`."""
+        self.touched = True
         self.waiting.append((at, name, argument))
+
+    def any_due(self, at: float) -> bool:
+        """Whether a task waits that is due."""
+        return any(task[0] <= at for task in self.waiting)
 
     def due(self, at: float) -> list[tuple[float, str, str]]:
         """Take out what is due, earliest first."""
         found = sorted(task for task in self.waiting if task[0] <= at)
         self.waiting = [task for task in self.waiting if task[0] > at]
         return found
+
+
+class ExploredRedis(SimulatedRedis):
+    """A Redis that counts what changed it, and remembers what a loss of power would leave."""
+
+    def __init__(self, kernel: ChoosingKernel, persistence: Persistence) -> None:
+        super().__init__(kernel, persistence, fsync_s=0.0)
+        self.changes = 0
+        self.durable: list[Any] = []
+        if self.aof is not None:  # it has just synced: the next second is at risk
+            self.aof._last_sync_start = kernel.env.now  # noqa: SLF001
+
+    def changed(self, database: int, unit: list[list[bytes]]) -> None:
+        """A command (or a whole MULTI) changed the keyspace now."""
+        self.changes += 1
+        super().changed(database, unit)
+
+    def note_durable(self) -> None:
+        """Look, after a turn, at what has been synced: here an fsync covers all there is."""
+        if self.aof is not None and self.aof.synced == self.aof.appended:
+            self.durable = keyspace(self)
 
 
 @dataclass(slots=True)
@@ -146,12 +174,9 @@ class Shop:
         self.info = info
         self.options = resolve_options(info, _facts(world))
         self.redis_link = ChoosingLink(kernel, Target.REDIS, TIMEOUT_S)
-        self.redis: SimulatedRedis | None = None
+        self.redis: ExploredRedis | None = None
         if info.uses_redis:
-            persistence = world.persistence or Persistence.NONE
-            self.redis = SimulatedRedis(kernel, persistence, fsync_s=0.0)
-            if self.redis.aof is not None:  # it has just synced: the next second is at risk
-                self.redis.aof._last_sync_start = kernel.env.now  # noqa: SLF001
+            self.redis = ExploredRedis(kernel, world.persistence or Persistence.NONE)
         self.provider = ExploredProvider(kernel)
         self.tasks = ExploredTasks()
         self.back_office = self.new_server(None, 0)

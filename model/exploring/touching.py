@@ -1,6 +1,7 @@
 """What a crossing reads and writes, so that a search knows which of them commute.
 
-A resource is a short text: `redis:KEY`, `db:TABLE:KEY`, `payment:KEY`, `clock`, `acks`, `db:lock`.
+A resource is a short text: `redis:KEY`, `db:TABLE:KEY`, `payment:KEY`, `clock`, `acks`, `db:lock`,
+`told:HOLD`, `tasks`.
 A `*` in the place of the key stands for all of them. Where a command is not known, it is taken to
 write everything in its store: too many orders are then searched, never too few.
 """
@@ -28,6 +29,8 @@ _WORDS = re.compile(r"\b(" + "|".join(sorted(metadata.tables)) + r")\b", re.IGNO
 KEYED_TABLES = frozenset({"payments", "orders"})
 PAY = "pay-"
 SCRIPTS = "redis:(scripts)"
+DISK = "redis:(disk)"
+TASKS = "tasks"
 
 Touched = tuple[frozenset[str], frozenset[str]]  # reads, writes
 

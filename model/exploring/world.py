@@ -1,28 +1,29 @@
 """One execution of a small world: who may move, a move, the state, and the end with its audit."""
 
-import contextlib
 from collections.abc import Callable, Sequence
-from math import inf
 from string import ascii_uppercase
+from typing import Any
 
 from chaos.faults import Death
-from model.audit import read_audit
 from model.buyers import EVENT_ID
-from model.exploring.digest import database_rows, digest, redis_content
+from model.exploring.digest import (
+    database_rows,
+    digest,
+    disk_content,
+    redis_content,
+    risks_writes,
+)
 from model.exploring.ground import Ground
 from model.exploring.kernel import BEGIN, DIES, LOST, PLAIN, Actor, ChoosingKernel
-from model.exploring.overlap import live_claims, too_many
-from model.exploring.programs import VISIBLE_STARTS, buyer, sweeper, task
+from model.exploring.past import ACKS, Past
+from model.exploring.programs import buyer, sweeper, task
+from model.exploring.settling import JUST_PAST_S, SWEEP_BOUND_S, Settling
 from model.exploring.shop import Shop
-from model.exploring.touching import SCRIPTS
+from model.exploring.touching import DISK, SCRIPTS, TASKS
 from model.exploring.turn import GROUP, Turn
 from model.history import FaultSpan, History, Operation
 from model.kernel import EPOCH_S
-from reservation.errors import NotApplied, UnknownOutcome
 
-JUST_PAST_S = 1.0
-SWEEP_BOUND_S = 120.0
-SWEEPS = 3
 _VARIANTS = {"lost-reply": LOST, "app-kill": DIES}
 _DEATHS = {"redis-kill": Death.SIGKILL, "redis-power-loss": Death.POWER_LOSS}
 _BEFORE_THE_FIRST_CROSSING = ("expire", "db-restart", "redis-kill", "redis-power-loss")
@@ -32,6 +33,10 @@ _FAULT_NAMES = {
     "redis-power-loss": "redis power-loss",
     "db-restart": "database restart",
 }
+
+
+class Deadlock(Exception):
+    """Nobody can move, and not everybody has ended."""
 
 
 class World:
@@ -55,16 +60,14 @@ class World:
         self.turns: list[Turn] = []
         self._hold_times: set[float] = set()
         self._cues: list[tuple[str, str, Callable[[Actor], None]]] = []
-        self._told: list[int] = []
-        self._acks: set[str] = set()
-        self._over: set[tuple[str, ...]] = set()
         self._database: tuple[int, bytes] = (-1, b"")
-        self._sold: set[str] = set()
         self.lock_owner: Actor | None = None
         self._tasks = 0
         chosen = small.visits if visits is None else visits
-        for number, visit in enumerate(chosen):
-            self.cue(ascii_uppercase[number], "buyer", buyer(self, number, visit))
+        named = dict(zip(ascii_uppercase, chosen, strict=False))
+        self._past = Past(small.capacity, (name for name, visit in named.items() if "+" in visit))
+        for number, (name, visit) in enumerate(named.items()):
+            self.cue(name, "buyer", buyer(self, number, visit))
         for number in range(self.left.pop("sweep", 0) if visits is None else 0):
             self.cue(f"S{number + 1}", "sweeper", sweeper(self))
         self._enter()
@@ -82,26 +85,15 @@ class World:
         entry = self.shop.provider.ledger.get(key)
         return None if entry is None else entry.captured_s
 
-    def note_deadline(self, hold_at_s: float) -> None:
-        """A hold may live from this time on."""
-        self._hold_times.add(hold_at_s)
+    def began(self, operation: Operation) -> None:
+        """The operation began in this turn; a hold may live from now on."""
+        if operation.kind == "hold":
+            self._hold_times.add(self.kernel.env.now)
+        self._past.began(operation)
 
     def answered(self, operation: Operation) -> None:
         """The operation ended in this turn."""
-        self._told.append(operation.op_id)
-
-    def acknowledged(self, actor: Actor, operation: Operation) -> None:
-        """Remember who lived at this instant, if it may prove to be more than there was."""
-        del actor
-        if operation.kind not in {"hold", "checkout"}:
-            return
-        self._acks.add("w")
-        live = live_claims(self.history.operations, self._sold, self.kernel.env.now)
-        if operation.kind == "checkout":
-            self._sold.add(operation.hold_id)
-        if too_many(live, self.small.capacity):
-            states = (f"{key} {claim.state}" for key, claim in sorted(live.items()))
-            self._over.add((operation.hold_id, *states))
+        self._past.answered(operation, self.history.operations, self.kernel.env.now)
 
     # -- moving
 
@@ -170,22 +162,40 @@ class World:
         """Carry a choice out; `whole` goes on until the actor's write transaction is over."""
         self.kernel.tick += 1
         self.kernel.read_clock = False
-        self._told, self._acks = [], set()
+        self._past.turn_begins()
         turn = self._happen(choice) if choice in self.left else self._move(choice, whole=whole)
-        turn.told = tuple(self._told)
-        extra = {"acks"} if self._acks else set()
-        if "w" in self._acks:
-            turn.writes |= extra
-        turn.reads |= extra
+        turn.told = tuple(self._past.told)
+        turn.reads |= self._past.reads
+        turn.writes |= self._past.writes
         if self.kernel.read_clock:
             turn.reads |= {"clock"}
         turn.reads |= self._sessions_in_use(choice)
         env = self.kernel.env
         while env.peek() <= env.now:  # such as the fsync that was done before the reply left
             env.step()
+        if self.shop.redis is not None:
+            self.shop.redis.note_durable()
+        if self.shop.tasks.touched:
+            self.shop.tasks.touched = False
+            turn.writes |= {TASKS}
+            self._cue_due_tasks()
         self._enter()
+        self._look_for_deadlock()
         self.turns.append(turn)
         return turn
+
+    def _look_for_deadlock(self) -> None:
+        """If nobody can ever move again, whoever waits has met a defect: they hang."""
+        if self.over or self.crashed or self.moves():
+            return
+        waiting = [actor for actor in self.actors if not actor.ended]
+        owner = "a call that has ended" if self.lock_owner is None else self.lock_owner.actor
+        for actor in waiting:
+            stop = "" if actor.stop is None else actor.stop.name
+            actor.crash = Deadlock(
+                f"{actor.actor} waits for ever at {stop}: the database's write lock is kept by"
+                f" {owner}, and nobody else is left to move"
+            )
 
     def _sessions_in_use(self, choice: str) -> frozenset[str]:
         """A move that ends before a crossing has its connection in hand: a restart breaks it."""
@@ -202,8 +212,6 @@ class World:
         began = ""
         if actor.stop is not None and actor.stop.store == BEGIN:
             began = actor.stop.label
-            if began in VISIBLE_STARTS:
-                self._acks.add("r")
             actor.go_on(PLAIN)
             if self.begins_alone() or actor.stop is None or self._blocked(actor):
                 return self._turn(choice, actor, f"{BEGIN} {began}", "", began)
@@ -215,7 +223,7 @@ class World:
             self._strike("reply lost" if how == LOST else "app kill")
         reads, writes = set(stop.touched[0]), set(stop.touched[1])
         self._cross(actor, how, reads, writes)
-        while whole and self.inside(actor):
+        while whole and self.inside(actor) and not self._task_is_due():
             assert actor.stop is not None
             reads |= actor.stop.touched[0]
             writes |= actor.stop.touched[1]
@@ -234,14 +242,16 @@ class World:
         """Let one crossing happen; a script that changed nothing has only read."""
         stop, redis = actor.stop, self.shop.redis
         assert stop is not None
-        if redis is not None:
-            redis.dirty = False
+        changes = 0 if redis is None else redis.changes
         if stop.locks:
             reads.add("db:lock")
             writes.add("db:lock")
         actor.go_on(how)
         self.lock_owner = self._owner_after(actor)
-        if stop.store == "redis" and redis is not None and not redis.dirty:
+        if redis is not None and redis.changes > changes:
+            if risks_writes(redis.persistence) and self.left.get("redis-power-loss"):
+                writes.add(DISK)  # the one that starts the fsync is safe, the next one is not
+        elif stop.store == "redis":
             changed = {each for each in stop.touched[1] if each.startswith("redis:")}
             if SCRIPTS not in changed:
                 writes -= changed
@@ -286,7 +296,7 @@ class World:
         else:
             self.pass_time(self._next_deadline() or 0.0)
             result = f"it is {self.kernel.env.now:.0f} s"
-            turn = Turn(choice, "", choice, "", result, writes=frozenset(("clock", "acks")))
+            turn = Turn(choice, "", choice, "", result, writes=frozenset(("clock", ACKS, TASKS)))
         turn.writes |= {f"left:{choice}"}
         self._strike(_FAULT_NAMES.get(choice, ""))
         return turn
@@ -296,7 +306,14 @@ class World:
         env = self.kernel.env
         if until_s > env.now:
             env.run(until=until_s)
-        for _, name, argument in self.shop.tasks.due(EPOCH_S + env.now):
+        self._cue_due_tasks()
+
+    def _task_is_due(self) -> bool:
+        """Whether somebody is to enter now, perhaps in the middle of a transaction."""
+        return self.shop.tasks.any_due(EPOCH_S + self.kernel.env.now)
+
+    def _cue_due_tasks(self) -> None:
+        for _, name, argument in self.shop.tasks.due(EPOCH_S + self.kernel.env.now):
             self._tasks += 1
             self.cue(f"T{self._tasks}", "task", task(self, name, argument))
 
@@ -334,6 +351,7 @@ class World:
             now_s,
             self._database[1],
             redis_content(self.shop.redis),
+            self._disk(),
             sorted(self.left.items()),
             [
                 (
@@ -351,45 +369,27 @@ class World:
                 (key, entry.status.value, int(entry.captured_s or 0.0))
                 for key, entry in self.shop.provider.ledger.items()
             ),
-            sorted(self._over),
+            self._past.state(),
             sorted(self.shop.tasks.waiting),
             sorted(self._hold_times),
             None if self.lock_owner is None else self.lock_owner.actor,
         )
 
+    def _disk(self) -> list[Any]:
+        redis = self.shop.redis
+        if redis is None:
+            return []
+        kill, power_loss = (bool(self.left.get(name)) for name in _DEATHS)
+        return disk_content(redis, redis.durable, kill=kill, power_loss=power_loss)
+
     def settle(self) -> History:
         """Let every hold end and be swept, undisturbed; audit. The history is then whole."""
-        env, ends = self.kernel.env, [0.0]
-        left_s = env.now
         self.kernel.tick += 1
-        ends += [op.expires_s for op in self.history.operations if op.expires_s is not None]
+        ends = [op.expires_s for op in self.history.operations if op.expires_s is not None]
         ends += [at_s + self.small.ttl_s for at_s in self._hold_times]
-        doubtful_s = float(self.shop.options.get("doubtful_after_s", 0.0))
-        grace_s = float(self.shop.options.get("sweeper_grace_s", 0.0))
-        strategy = self.shop.back_office.strategy
-        self.pass_time(max([left_s + doubtful_s, *ends]) + grace_s + JUST_PAST_S)
-        for _ in range(SWEEPS):
-            self._run_tasks()
-            with contextlib.suppress(NotApplied, UnknownOutcome):
-                strategy.sweep()
-            self.pass_time(env.now + SWEEP_BOUND_S / SWEEPS)
-        self._run_tasks()
-        office = self.shop.back_office
-        self.history.audit = read_audit(
-            office.engine,
-            office.strategy,
-            self.shop.provider.ledger,
-            at_s=env.now,
-            quiet_s=env.now - left_s,
-        )
+        settling = Settling(self.shop, self.kernel, self.pass_time, self._cues.clear)
+        self.history.audit = settling.audit(max(ends, default=0.0))
         return self.history
-
-    def _run_tasks(self) -> None:
-        """The queue's worker, after everybody has left."""
-        self._cues.clear()
-        for _, name, argument in self.shop.tasks.due(inf):
-            with contextlib.suppress(NotApplied, UnknownOutcome):
-                self.shop.back_office.strategy.run_task(name, argument)
 
     def close(self) -> None:
         """Put everybody away."""

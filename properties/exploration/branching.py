@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from model.exploring.kernel import BEGIN
 from model.exploring.small_world import ON_REDIS
-from model.exploring.touching import PAY, Touched, conflict
+from model.exploring.touching import PAY, TASKS, Touched, conflict
 from model.exploring.turn import GROUP, Turn
 from properties.exploration.node import Node, Standing
 from properties.exploration.precedence import ENDED
@@ -99,13 +99,15 @@ def _candidate(node: Node) -> str | None:
         return None
     for actor in node.actors:
         if actor.inside:  # what it writes is seen by nobody, up to its commit
-            return None if actor.label == "COMMIT" else actor.name
+            # (Where nothing can strike inside any more, its move goes on through the commit.)
+            return None if actor.label == "COMMIT" or node.whole else actor.name
     for actor in node.actors:
         if actor.touches is None or actor.store == BEGIN or actor.kind != "buyer":
             continue
         reads, writes = actor.touches
         breaks_off = actor.locks and not node.whole
-        if not breaks_off and _owned(node, actor, reads | writes):
+        waits = actor.locks and node.locked
+        if not breaks_off and not waits and _owned(node, actor, reads | writes):
             return actor.name
     return None
 
@@ -113,10 +115,12 @@ def _candidate(node: Node) -> str | None:
 def _only_mine(node: Node, choice: str, touched: Touched, *, inside: bool) -> bool:
     """Whether nobody else's move could ever fail to commute with this one."""
     both = touched[0] | touched[1]
-    if node.left.get("expire") and "clock" in both:
+    if node.left.get("expire") and not both.isdisjoint({"clock", TASKS}):
         return False
     if inside:
         return not any(each.startswith(ENDED) for each in both)
+    if "db:lock" in touched[1]:  # it keeps the lock while it does something else
+        return False
     return "acks" not in both and _owned(node, node.actor(mover_of(choice)), both)
 
 

@@ -116,6 +116,8 @@ class Search:
         if self.bounds.preemptions is not None:
             last = self._turns[-1].actor if self._turns else ""
             key = (state, last, preempted)
+        if self.bounds.depth is not None:  # what was cut here may go on from fewer turns
+            key = (key, len(self._turns))
         if node.crash:
             self._crash(node)
         elif node.over:

@@ -36,6 +36,7 @@ class Node:
     left: Mapping[str, int]
     meaning: tuple[bool, bool]
     actors: tuple[Standing, ...]
+    locked: bool  # somebody has the database's write lock
     over: bool
     crash: str
 
@@ -66,6 +67,7 @@ def read_node(executions: Executions, world: World) -> Node:
         left=dict(world.left),
         meaning=executions.meaning(world),
         actors=tuple(_standing(world, number) for number in range(len(world.actors))),
+        locked=world.lock_owner is not None,
         over=world.over,
         crash="" if crashed is None else f"{type(crashed).__name__}: {crashed}",
     )

@@ -84,6 +84,7 @@ class Shrinker:
                     break
                 if self.trials >= MOST_TRIALS:
                     break
+        best = self._fewer_happenings(best)  # a strike that was shrunk away need not be allowed
         self._put(None)
         return best
 

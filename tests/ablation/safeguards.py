@@ -1,63 +1,9 @@
 """Every safeguard of every good strategy, where it is missed, and what breaks there."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from tests.ablation.checkouts import OF_CHECKOUTS, OF_DISKS, OF_DROPS
+from tests.ablation.safeguard import Safeguard
 
-from chaos.persistence import Persistence
-from model.exploring.small_world import SmallWorld
-from reservation.catalogue import find
-
-NONE, ALWAYS = Persistence.NONE, Persistence.AOF_ALWAYS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Safeguard:
-    """A safeguard: the strategy with and without it, and the invariant that misses it.
-
-    `rare` marks those that only few schedules miss.
-    """
-
-    name: str
-    good: str
-    breaks: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    instead: str = ""  # another strategy is the one without it
-    visits: tuple[str, ...] = ("pay", "pay")
-    capacity: int = 1
-    happenings: Mapping[str, int] = field(default_factory=dict)
-    persistence: Persistence | None = None
-    without_persistence: Persistence | None = None
-    both: Mapping[str, Any] = field(default_factory=dict)  # options of both
-
-    @property
-    def off(self) -> SmallWorld:
-        """The world without the safeguard."""
-        on = self.on
-        return replace(
-            on,
-            strategy=self.instead or self.good,
-            options={**self.both, **self.options},
-            persistence=self.without_persistence or on.persistence,
-        )
-
-    @property
-    def on(self) -> SmallWorld:
-        """The same world with it."""
-        kept = self.persistence
-        if kept is None and find(self.good).uses_redis:
-            kept = NONE
-        return SmallWorld(
-            strategy=self.good,
-            options=dict(self.both),
-            visits=self.visits,
-            capacity=self.capacity,
-            happenings=self.happenings,
-            persistence=kept,
-        )
-
-
-SAFEGUARDS = (
+OF_STRATEGIES = (
     Safeguard(
         name="conditional UPDATE of the stock",
         good="db-cart",
@@ -102,38 +48,6 @@ SAFEGUARDS = (
         breaks="stock-conserved",
     ),
     Safeguard(
-        name="idempotency key, lost reply",
-        good="redis-hold-recheck",
-        options={"idempotency": "none"},
-        visits=("pay",),
-        capacity=2,
-        happenings={"lost-reply": 1},
-        breaks="charged-once",
-    ),
-    Safeguard(
-        name="idempotency key, double click",
-        good="redis-hold-recheck",
-        options={"idempotency": "check-then-insert"},
-        visits=("pay+pay",),
-        capacity=2,
-        breaks="charged-once",
-    ),
-    Safeguard(
-        name="payment noted before it is taken",
-        good="db-cart",
-        options={"payment_intent": False},
-        visits=("pay",),
-        happenings={"app-kill": 2},
-        breaks="charged-once",
-    ),
-    Safeguard(
-        name="refund of a refused order",
-        good="redis-hold-recheck",
-        options={"refund": False},
-        happenings={"redis-kill": 1},
-        breaks="charged-once",
-    ),
-    Safeguard(
         name="row lock of derived stock",
         good="db-derived",
         options={"lock": "none"},
@@ -170,23 +84,6 @@ SAFEGUARDS = (
         instead="redis-hold-read-check",
         happenings={"redis-kill": 1},
         breaks="no-overbooking",
-    ),
-    Safeguard(
-        name="AOF, fsync before each reply",
-        good="redis-hold-recheck",
-        visits=("pay", "pay"),
-        happenings={"redis-power-loss": 1},
-        persistence=ALWAYS,
-        without_persistence=Persistence.AOF_EVERYSEC,
-        breaks="no-overhold",
-    ),
-    Safeguard(
-        name="AOF at all",
-        good="redis-hold-recheck",
-        happenings={"redis-kill": 1},
-        persistence=ALWAYS,
-        without_persistence=NONE,
-        breaks="no-overhold",
     ),
     Safeguard(
         name="the hold is dropped after the commit",
@@ -257,4 +154,75 @@ SAFEGUARDS = (
         happenings={"redis-kill": 1},
         breaks="seat-sold-once",
     ),
+    Safeguard(
+        name="a release looks at the status",
+        good="db-cart",
+        options={"status_guard": False},
+        visits=("release+release",),
+        breaks="stock-conserved",
+    ),
+    Safeguard(
+        name="a cancel looks at the status",
+        good="db-cart",
+        options={"status_guard": False},
+        visits=("pay+release",),
+        breaks="stock-conserved",
+    ),
+    Safeguard(
+        name="sweeper's grace",
+        good="db-cart",
+        both={"sweeper_grace_s": 30.0},
+        options={"sweeper_grace_s": 0.0},
+        visits=("pay",),
+        happenings={"expire": 1},
+        breaks="hold-honoured",
+    ),
+    Safeguard(
+        name="row lock before a sweep",
+        good="db-cart-row-lock",
+        instead="db-cart-naive",
+        visits=("leave",),
+        happenings={"expire": 1, "sweep": 2},
+        breaks="stock-conserved",
+    ),
+    Safeguard(
+        name="row lock before a release",
+        good="db-cart-row-lock",
+        instead="db-cart-naive",
+        visits=("release+release",),
+        breaks="stock-conserved",
+    ),
+    Safeguard(
+        name="give-back in one transaction",
+        good="db-cart-row-lock",
+        options={"give_back": "split"},
+        visits=("leave",),
+        happenings={"expire": 1, "sweep": 1, "app-kill": 1},
+        breaks="no-leak",
+    ),
+    Safeguard(
+        name="floor under the remembered stock",
+        good="redis-hold-recheck",
+        options={"sale_floor": False},
+        breaks="no-overhold",
+    ),
+    Safeguard(
+        name="a slow payment is left alone",
+        good="redis-hold-recheck",
+        both={"doubtful_after_s": 5000.0},
+        options={"doubtful_after_s": 300.0},
+        visits=("pay",),
+        happenings={"expire": 1, "sweep": 1},
+        breaks="hold-honoured",
+    ),
+    Safeguard(
+        name="own seats are recognised",
+        good="seat-setnx",
+        options={"recognise_own": False},
+        visits=("leave",),
+        happenings={"lost-reply": 1},
+        breaks="linearizable",
+    ),
 )
+
+SAFEGUARDS = (*OF_STRATEGIES, *OF_CHECKOUTS, *OF_DROPS, *OF_DISKS)

@@ -21,7 +21,9 @@ QUICK = {
 
 
 @pytest.mark.parametrize(
-    "guard", [each for each in SAFEGUARDS if each.name in QUICK], ids=lambda guard: guard.name
+    "guard",
+    [each for each in SAFEGUARDS if each.name in QUICK],
+    ids=lambda guard: f"{guard.good}, {guard.name}",
 )
 def test_a_missing_safeguard_is_missed(guard: Safeguard) -> None:
     """Without it a search finds the breach; with it the same search of the same world does not."""

@@ -53,6 +53,7 @@ class Case:
     kind: AdmissionKind = AdmissionKind.GENERAL
     persistence: Persistence = Persistence.AOF_ALWAYS
     options: dict[str, Any] = field(default_factory=dict)
+    redis_retries: int = 3
     overbooks: bool = False  # known bad: it may sell more than there is, in a way the habits state
 
     @property
@@ -84,6 +85,7 @@ class ShopMachine(RuleBasedStateMachine):
             kind=case.kind,
             persistence=case.persistence,
             options=case.options,
+            redis_retries=case.redis_retries,
         )
         self.office = BoxOffice(case.capacity, case.habits)
         self.asked = 0
@@ -112,16 +114,21 @@ class ShopMachine(RuleBasedStateMachine):
         self._hold(server, quantity, first)
 
     def _hold(self, server: int, quantity: int, first: int) -> None:
+        self._hold_as(server, self._request(quantity, first))
+
+    def _request(self, quantity: int, first: int) -> HoldRequest:
         self.asked += 1
         seats = tuple(self.shop.seats[first : first + quantity])
-        request = HoldRequest(
+        return HoldRequest(
             hold_id=f"h{self.asked}",
             event_id=EVENT_ID,
             customer_id=f"buyer-{self.asked}",
             quantity=len(seats) or quantity,
             seats=seats,
         )
-        fits = self.office.fits(request.quantity, seats)
+
+    def _hold_as(self, server: int, request: HoldRequest) -> None:
+        fits = self.office.fits(request.quantity, request.seats)
         try:
             hold = self.shop.strategy(server).hold(request)
         except SoldOut:
@@ -286,7 +293,9 @@ class ShopMachine(RuleBasedStateMachine):
 RULES = ("hold", "ask_again", "release", "pay", "pay_slowly", "sweep", "wait", "crash", "restart")
 
 
-def machine_of(case: Case, rules: tuple[str, ...] = RULES) -> type[ShopMachine]:
-    """Make the machine of one case; it does only what `rules` name."""
+def machine_of(
+    case: Case, rules: tuple[str, ...] = RULES, kind: type[ShopMachine] = ShopMachine
+) -> type[ShopMachine]:
+    """Make the machine of one case; of the rules that all machines have, it follows `rules`."""
     silent = dict.fromkeys(set(RULES) - set(rules))
-    return type("Machine", (ShopMachine,), {"case": case, "steps": [], **silent})
+    return type("Machine", (kind,), {"case": case, "steps": [], **silent})

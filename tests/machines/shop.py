@@ -3,23 +3,78 @@
 No request runs, so everything is done at once, and the virtual clock moves by hand.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+from unittest.mock import patch
 
+import redis
 from sqlalchemy import func, insert, select
 
-from chaos.faults import Death
+from chaos.faults import Death, Target
 from chaos.persistence import Persistence
 from model.buyers import EVENT_ID, seat_names
 from model.kernel import EPOCH_S, Kernel
+from model.link import Link, ReplyLost
+from model.redis.client import SimulatedConnection
 from model.scenario import Scenario
 from model.servers import Cloud
 from model.spec import RunSpec
-from reservation.api import AdmissionKind, Availability, PaymentStatus, Strategy
+from reservation.api import (
+    AdmissionKind,
+    Availability,
+    PaymentStatus,
+    PaymentTimeout,
+    Strategy,
+)
 from reservation.catalogue import find, resolve_options
 from reservation.tables import events, metadata, order_items, orders, seats
 
 TTL_S = 100.0
 SERVERS = 2
+
+
+class Replies:
+    """Loses one reply on its way from any store, or from the provider: the effect has happened."""
+
+    def __init__(self, links: list[Link]) -> None:
+        self._left: int | None = None
+        self.lost = 0
+        for link in links:
+            # The provider's own client would first wait for its timeout, and nothing waits here.
+            error = PaymentTimeout if link.target is Target.PAYMENT else ReplyLost
+            link.reply = partial(self._reply, error)  # type: ignore[method-assign]
+
+    @contextmanager
+    def losing(self, nth: int) -> Iterator[None]:
+        """Within, the reply to the crossing number `nth` (from 0) is lost, if it comes to that."""
+        self._left = nth
+        read = SimulatedConnection.read_response
+
+        def read_or_lose(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            """Outside a request the client of Redis crosses no link."""
+            try:
+                self._reply(ReplyLost, "redis")
+            except ReplyLost as error:
+                connection.disconnect()
+                raise redis.ConnectionError("Connection closed by server.") from error
+            return read(connection, *args, **kwargs)
+
+        try:
+            with patch.object(SimulatedConnection, "read_response", read_or_lose):
+                yield
+        finally:
+            self._left = None
+
+    def _reply(self, error: type[Exception], label: str, *_times_s: float) -> None:
+        if self._left is None or label in {"CONNECT", "ROLLBACK"}:
+            return
+        self._left -= 1
+        if self._left < 0:
+            self._left = None
+            self.lost += 1
+            raise error(label)
 
 
 class Shop:
@@ -33,6 +88,7 @@ class Shop:
         kind: AdmissionKind = AdmissionKind.GENERAL,
         persistence: Persistence = Persistence.AOF_ALWAYS,
         options: dict[str, object] | None = None,
+        redis_retries: int = 3,
     ) -> None:
         info = find(strategy)
         scenario = Scenario.model_validate(
@@ -41,7 +97,11 @@ class Shop:
                 "sale": {"capacity": capacity, "kind": kind},
                 "hold": {"ttl_s": TTL_S},
                 "payment": {"challenged": 0.0, "plain_s": 0.001},
-                "servers": {"count": SERVERS, "clock_skew_sd_s": 0.0, "redis_retries": 3},
+                "servers": {
+                    "count": SERVERS,
+                    "clock_skew_sd_s": 0.0,
+                    "redis_retries": redis_retries,
+                },
             }
         )
         spec = RunSpec(
@@ -56,8 +116,14 @@ class Shop:
         self.cloud.tasks.on_due = lambda name, argument: self.strategy(0).run_task(name, argument)
         self.seats = seat_names(capacity, 20) if kind is AdmissionKind.SEATS else ()
         self.meanwhile: Callable[[], None] | None = None
-        self._capture = self.cloud.provider.capture
-        self.cloud.provider.capture = self._capture_slowly  # type: ignore[method-assign]
+        provider = self.cloud.provider
+        self._capture = provider.capture
+        provider.capture = self._capture_slowly  # type: ignore[method-assign]
+        self.replies = Replies([self.cloud.database_link, provider.link])
+        self._fill(capacity)
+        self.strategy(0).open_sale(EVENT_ID)
+
+    def _fill(self, capacity: int) -> None:
         engine = self.cloud.servers[0].engine
         metadata.create_all(engine)
         with engine.begin() as connection:
@@ -69,7 +135,6 @@ class Shop:
             for name in self.seats:
                 row = {"event_id": EVENT_ID, "seat_no": name, "status": "available"}
                 connection.execute(insert(seats).values(**row))
-        self.strategy(0).open_sale(EVENT_ID)
 
     def _capture_slowly(self, key: str, amount_cents: int) -> PaymentStatus:
         meanwhile, self.meanwhile = self.meanwhile, None

@@ -1,0 +1,77 @@
+"""What invariants over time must remember of the past, and which turns it keeps from being swapped.
+
+Two histories that end in one state are judged once. So whatever else than the state decides a
+verdict is kept here, as part of the state: who lived when somebody was told yes (`no-overhold`),
+and when, in which order and on which side of a release each checkout was answered
+(`hold-honoured`).
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from model.exploring.overlap import live_claims, too_many
+from model.history import Operation, Outcome
+
+ACKS = "acks"
+VISIBLE_STARTS = frozenset({"release", "checkout"})
+
+
+class Past:
+    """The past of one execution; `told`, `reads` and `writes` are those of the turn under way."""
+
+    def __init__(self, capacity: int, sharing: Iterable[str]) -> None:
+        """`sharing` are the buyers who make two calls about their hold at the same time."""
+        self._capacity = capacity
+        self._sharing = frozenset(sharing)
+        self._over: set[tuple[str, ...]] = set()
+        self._releases: Counter[str] = Counter()  # begun, by hold
+        self._deadlines_told: Counter[str] = Counter()
+        self._told_then: dict[int, int] = {}  # when a checkout began, by its number
+        self._answers: dict[str, list[tuple[Any, ...]]] = {}
+        self.turn_begins()
+
+    def turn_begins(self) -> None:
+        """Forget what the last turn told and touched."""
+        self.told: list[int] = []
+        self.reads: set[str] = set()
+        self.writes: set[str] = set()
+
+    def began(self, operation: Operation) -> None:
+        """A call was made in this turn."""
+        if operation.kind in VISIBLE_STARTS:
+            self.reads.add(ACKS)
+            self._order(operation)
+        if operation.kind == "release":
+            self._releases[operation.hold_id] += 1
+        elif operation.kind == "checkout":
+            self._told_then[operation.op_id] = self._deadlines_told[operation.hold_id]
+
+    def answered(self, operation: Operation, operations: Iterable[Operation], now_s: float) -> None:
+        """A call ended in this turn, however; `operations` are all there were so far."""
+        self.told.append(operation.op_id)
+        if operation.kind == "checkout":
+            releases = self._releases[operation.hold_id]
+            told = self._told_then[operation.op_id]
+            answer = (str(operation.outcome), operation.reason, now_s, releases, told)
+            self._answers.setdefault(operation.hold_id, []).append(answer)
+        elif operation.kind == "hold" and operation.outcome is Outcome.OK:
+            self._deadlines_told[operation.hold_id] += 1
+        self._order(operation)
+        if operation.outcome is not Outcome.OK or operation.kind not in {"hold", "checkout"}:
+            return
+        self.reads.add(ACKS)
+        self.writes.add(ACKS)
+        live = live_claims(operations, now_s)
+        if too_many(live, self._capacity):
+            states = (f"{key} {claim.state}" for key, claim in sorted(live.items()))
+            self._over.add((operation.hold_id, *states))
+
+    def _order(self, operation: Operation) -> None:
+        """Keep this turn in its place among those about the same hold."""
+        if operation.actor in self._sharing:
+            self.writes.add(f"told:{operation.hold_id}")
+
+    def state(self) -> list[Any]:
+        """What a digest takes in."""
+        return [sorted(self._over), sorted(self._answers.items())]
