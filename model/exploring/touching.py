@@ -30,6 +30,7 @@ PAY = "pay-"
 SCRIPTS = "redis:(scripts)"
 
 Touched = tuple[frozenset[str], frozenset[str]]  # reads, writes
+NOTHING: Touched = (frozenset(), frozenset())
 
 
 def of_redis(commands: Iterable[list[bytes]]) -> Touched:

@@ -8,13 +8,13 @@ from string import ascii_uppercase
 from chaos.faults import Death
 from model.audit import read_audit
 from model.buyers import EVENT_ID
-from model.exploring.digest import database_rows, digest, redis_content
+from model.exploring.digest import digest, redis_content
 from model.exploring.ground import Ground
 from model.exploring.kernel import BEGIN, DIES, LOST, PLAIN, Actor, ChoosingKernel
 from model.exploring.overlap import live_claims, too_many
 from model.exploring.programs import VISIBLE_STARTS, buyer, sweeper, task
 from model.exploring.shop import Shop
-from model.exploring.touching import SCRIPTS
+from model.exploring.touching import NOTHING, SCRIPTS
 from model.exploring.turn import GROUP, Turn
 from model.history import FaultSpan, History, Operation
 from model.kernel import EPOCH_S
@@ -58,7 +58,6 @@ class World:
         self._told: list[int] = []
         self._acks: set[str] = set()
         self._over: set[tuple[str, ...]] = set()
-        self._database: tuple[int, bytes] = (-1, b"")
         self._sold: set[str] = set()
         self.lock_owner: Actor | None = None
         self._tasks = 0
@@ -117,12 +116,7 @@ class World:
 
     def moves(self) -> list[str]:
         """The actors that can go on, each with its crossing's plain outcome."""
-        taken = self.ground.database.write_lock.taken
-        return [
-            actor.actor
-            for actor in self.actors
-            if actor.stop is not None and not (actor.stop.locks and taken)
-        ]
+        return self.ground.database.movers(self.actors)
 
     def choices(self) -> list[str]:
         """All that may happen next, in a fixed order."""
@@ -240,6 +234,10 @@ class World:
             reads.add("db:lock")
             writes.add("db:lock")
         actor.go_on(how)
+        if self.kernel.freed is not NOTHING:  # locks that a rollback in this turn let go
+            reads |= self.kernel.freed[0]
+            writes |= self.kernel.freed[1]
+            self.kernel.freed = NOTHING
         self.lock_owner = self._owner_after(actor)
         if stop.store == "redis" and redis is not None and not redis.dirty:
             changed = {each for each in stop.touched[1] if each.startswith("redis:")}
@@ -252,11 +250,11 @@ class World:
 
     def _blocked(self, actor: Actor) -> bool:
         stop = actor.stop
-        return stop is not None and stop.locks and bool(self.ground.database.write_lock.taken)
+        return stop is not None and stop.locks and self.ground.database.write_locked
 
     def _owner_after(self, actor: Actor) -> Actor | None:
         """Who has the write lock, after a turn of `actor`."""
-        if not self.ground.database.write_lock.taken:
+        if not self.ground.database.write_locked:
             return None
         return actor if self.lock_owner is None else self.lock_owner
 
@@ -278,8 +276,7 @@ class World:
             result = f"restarts with {kept} of {before} keys"
             turn = Turn(choice, "", choice, "", result, writes=frozenset(("redis:*",)))
         elif choice == "db-restart":
-            self.ground.database.stop()
-            self.ground.database.start()
+            self.ground.database.restart()
             self.kernel.database_life += 1
             self.lock_owner = None
             turn = Turn(choice, "", choice, "", result, writes=frozenset(("db:*",)))
@@ -324,15 +321,11 @@ class World:
 
     def state(self) -> bytes:
         """The digest of this state; see `model.exploring.digest`."""
-        database = self.ground.database
-        if self._database[0] != self.kernel.database_version:
-            rows = database_rows(database._reader)  # noqa: SLF001
-            self._database = (self.kernel.database_version, rows)
         now_s = self.kernel.env.now
         incarnation = 0 if self.shop.redis is None else self.shop.redis.incarnation
         return digest(
             now_s,
-            self._database[1],
+            self.ground.database.state(self.kernel),
             redis_content(self.shop.redis),
             sorted(self.left.items()),
             [
@@ -395,3 +388,4 @@ class World:
         """Put everybody away."""
         for actor in self.actors:
             actor.put_away()
+        self.ground.database.leave()

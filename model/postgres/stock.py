@@ -48,6 +48,7 @@ class Stock:
         self.owner = os.getpid()
         self.name = f"{_PREFIX}{self.address.token}_{self.owner}"
         self._idle: list[VirtualConnection] = []
+        self.explored: list[VirtualConnection] = []  # idle, of `model.exploring`
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
         try:
@@ -171,7 +172,7 @@ class Stock:
         if self.owner != os.getpid():
             return
         with contextlib.suppress(psycopg.Error, OSError):
-            for connection in (*self._idle, self.monitor):
+            for connection in (*self._idle, *self.explored, self.monitor):
                 connection.close()
             if not self.address.private:
                 self.drop_all(self.address.token)

@@ -23,7 +23,9 @@ from properties.exploration.execution import Executions
 from properties.exploration.finding import COMPLETE, Exploration
 
 Sleep = dict[str, Touched]
-_OWNED = (f"payment:{PAY}", f"db:payments:{PAY}", f"db:orders:{PAY}")
+_OWNED = tuple(
+    f"{each}:{PAY}" for each in ("payment", "db:payments", "db:orders", "db:(rows)payments")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
