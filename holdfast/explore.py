@@ -3,9 +3,10 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from chaos.persistence import Persistence
 from holdfast import interrupts
@@ -17,7 +18,9 @@ from holdfast.sequence.diagrams import mermaid, svg
 from holdfast.sequence.report import Told, as_dict, print_exploration
 from holdfast.terminal import reader_may_leave
 from holdfast.workers import Workers, cores
+from model.database import SQLITE, check_database, prepare
 from model.exploring.small_world import CALLS, EVENTS, SmallWorld
+from model.scenario import Isolation
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.exhaustive import Bounds, Search
 from properties.exploration.finding import EXPLORED, Exploration
@@ -27,8 +30,8 @@ from properties.exploration.trace import trace_text
 from reservation.catalogue import find
 
 SEARCHES = ("auto", "exhaustive", "pct", "random")
-DATABASES = ("sqlite",)
 MOST_EXHAUSTIVE = (5, 4)  # buyers, happenings
+FINISHING = "holdfast: finishing the turn that is under way; once more to stop at once\n"
 CHUNK = 20  # schedules a worker draws at a time
 
 
@@ -43,6 +46,7 @@ class ExploreChoices:
     faults: str | None
     persistence: str | None
     database: str
+    isolation: str
     search: str
     budget_s: float
     seed: int
@@ -59,6 +63,7 @@ def run_explore(choices: ExploreChoices) -> ExitStatus:
     """Search, shrink what broke, print, and gate on what is required."""
     check_required(choices.required)
     small = small_world(choices)
+    prepare(small.database)  # one server for all processes of this command
     try:
         found = search(small, choices)
         stories = _tell(found, choices)
@@ -89,7 +94,8 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
         WrongCommand, WorldError, UnknownStrategy, BadOption: they name none.
     """
     check_names("--search", [choices.search], SEARCHES)
-    check_names("--db", [choices.database], DATABASES)
+    check_database(choices.database)
+    check_names("--isolation", [choices.isolation], get_args(Isolation))
     picked = parse_strategies(choices.strategy)
     if len(picked) != 1:
         raise WrongCommand(
@@ -118,6 +124,7 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
         happenings=happenings,
         persistence=persistence,
         database=choices.database,
+        isolation=cast("Isolation", choices.isolation),
     )
 
 
@@ -187,7 +194,8 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
-    found = Search(small, bounds, twice=choices.twice, until=_go_on).run()
+    with _patience(small):
+        found = _Listening(small, bounds, twice=choices.twice, until=_go_on).run()
     if how == "exhaustive" or found.complete or found.cut == "interrupted":
         return found
     for other in ("pct", "random"):
@@ -196,6 +204,19 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
         if more.cut == "interrupted":
             break
     return found
+
+
+class _Listening(Search):
+    """A search that hears between two turns what it was not interrupted for (`_patience`)."""
+
+    def _check(self) -> None:
+        interrupts.check()
+        super()._check()
+
+
+def _patience(small: SmallWorld) -> AbstractContextManager[None]:
+    """A real server's client cannot be left in the middle of a statement: first end the turn."""
+    return nullcontext() if small.database == SQLITE else interrupts.patiently(FINISHING)
 
 
 def _go_on(_found: Exploration) -> bool:

@@ -36,7 +36,7 @@ class OnPostgres:
 
     def movers(self, actors: Sequence[Actor]) -> list[str]:
         """Those who stand at a crossing and wait for nobody."""
-        return self.server.movers(actors)
+        return self.server.queue.movers(actors)
 
     def state(self, kernel: ChoosingKernel) -> Any:
         """What is committed, the sequences, every open transaction, and who waits for whom.
@@ -55,7 +55,7 @@ class OnPostgres:
                 for each in server.sessions
                 if each.work is not None
             ],
-            server.waits(),
+            server.queue.state(),
             tuple(server.order) if serializable else (),
         )
 

@@ -19,6 +19,9 @@ ORDERED = {
 }
 """Claims that more than a state decides: state matching may pass over what breaks them."""
 
+CONFLICTS = {"deadlock": "deadlock detected", "serialization-failure": "could not serialize"}
+"""What a real PostgreSQL may answer for another transaction's sake, and the words it does it in."""
+
 EXPLORED = tuple(name for name in INVARIANTS if name not in NOT_EXPLORED)
 
 
@@ -132,6 +135,10 @@ class Exploration:
         evidence = gather(history)
         witnesses = sometimes.count(evidence)
         self.seen.update({name: 1 for name, count in witnesses.items() if count})
+        said = {op.reason for op in history.operations if op.reason}
+        self.seen.update(
+            {name: 1 for name, words in CONFLICTS.items() if any(words in each for each in said)}
+        )
         violated = []
         for name, verdict in judge_evidence(evidence, witnesses).items():
             if name in NOT_EXPLORED:

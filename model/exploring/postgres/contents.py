@@ -20,7 +20,9 @@ from reservation.tables import metadata
 TRUNCATED_AFTER = 12  # worlds
 _TABLES = tuple(table.name for table in metadata.sorted_tables)
 _SELECTS = tuple(f"SELECT * FROM {name} ORDER BY 1, 2" for name in _TABLES)  # noqa: S608
-_KEY = {name: metadata.tables[name].columns.keys().index("idempotency_key") for name in KEYED_TABLES}
+_KEY = {
+    name: metadata.tables[name].columns.keys().index("idempotency_key") for name in KEYED_TABLES
+}
 _OK = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 _DELETE = ";".join(f"DELETE FROM {name}" for name in reversed(_TABLES))  # noqa: S608
 _TRUNCATE = f"TRUNCATE {', '.join(_TABLES)}"
@@ -109,10 +111,7 @@ class Contents:
         if not self._restarting:
             return  # nothing is remembered yet
         self._worlds += 1
-        if self._worlds % TRUNCATED_AFTER:
-            emptying = _DELETE
-        else:
-            emptying = _TRUNCATE
+        emptying = _DELETE if self._worlds % TRUNCATED_AFTER else _TRUNCATE
         steps = (emptying, self._filling, self._restarting)
         _ask(self._stock, ";".join(step for step in steps if step))
 
@@ -128,9 +127,7 @@ def _ask(stock: Stock, text: str) -> list[Rows]:
             failed = result
         rows = range(result.ntuples)
         columns = range(result.nfields)
-        answers.append(
-            [tuple(result.get_value(row, column) for column in columns) for row in rows]
-        )
+        answers.append([tuple(result.get_value(row, column) for column in columns) for row in rows])
     if failed is not None:
         raise psycopg.errors.error_from_result(failed)
     return answers

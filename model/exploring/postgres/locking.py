@@ -63,9 +63,7 @@ class Access:
     looked_at: frozenset[str] = frozenset()
 
 
-def access_of(
-    statement: Statement, parameters: Any, level: Isolation, *, first: bool
-) -> Access:
+def access_of(statement: Statement, parameters: Any, level: Isolation, *, first: bool) -> Access:
     """What a statement does; `first` if it begins its transaction."""
     found = _committed(statement, parameters)
     if level == "serializable":
@@ -90,9 +88,7 @@ def _committed(statement: Statement, parameters: Any) -> Access:
     verb, _, target = statement.label.partition(" ")
     shape = _shape(statement.text)
     if verb not in {"SELECT", "INSERT", "UPDATE", "DELETE"} or shape.calls_the_server:
-        return Access(
-            touched=EVERYTHING, kept=EVERYTHING, published=_ALL_DATA, looked_at=_ALL_DATA
-        )
+        return Access(touched=EVERYTHING, kept=EVERYTHING, published=_ALL_DATA, looked_at=_ALL_DATA)
     writes = verb != "SELECT"
     if writes and target not in _TABLES:
         return Access(touched=EVERYTHING, kept=EVERYTHING, published=_ALL_DATA)

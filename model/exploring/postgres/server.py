@@ -12,7 +12,6 @@ victim is cancelled and told what PostgreSQL would have told it.
 """
 
 import signal
-from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -22,13 +21,14 @@ from psycopg.pq import TransactionStatus
 from chaos.faults import Target
 from model.database import DatabaseSettings, DatabaseUnavailable
 from model.exploring.database import TIMEOUT_S, TRAVEL
-from model.exploring.kernel import Actor, ChoosingKernel, ChoosingLink, Stop
+from model.exploring.kernel import ChoosingKernel, ChoosingLink, Stop
 from model.exploring.postgres.client import ExploredConnection, primary
 from model.exploring.postgres.contents import Contents
 from model.exploring.postgres.locking import WAITING
+from model.exploring.postgres.waiting import Waiting
 from model.exploring.postgres.work import Work
 from model.postgres.flight import PROBE_MS, Flight
-from model.postgres.server import GIVE_UP_MS, GRAPH, PostgresServer
+from model.postgres.server import GIVE_UP_MS, PostgresServer
 from model.postgres.stock import RESET
 from model.scenario import Isolation
 
@@ -52,10 +52,9 @@ class ChoosingServer(PostgresServer):
         )
         super().__init__(database, self.choosing, link, settings)
         self.contents = Contents(self.stock)
-        self.flights: dict[str, Flight] = {}  # of those who wait, the longest waiting first
+        self.queue = Waiting(self.stock, self.sessions)
         self.order: list[str] = []  # effects since somebody has a transaction open
         self._left: list[ExploredConnection] = []
-        self._graph: dict[int, list[int]] | None = None
 
     def serve(self, kernel: ChoosingKernel) -> None:
         """Belong to another execution."""
@@ -130,7 +129,7 @@ class ChoosingServer(PostgresServer):
             self.end_session(connection)
         while self._left:
             self._left.pop().leave()
-        self.flights.clear()
+        self.queue.clear()
         self.waiting.clear()
 
     def close(self) -> None:
@@ -155,7 +154,7 @@ class ChoosingServer(PostgresServer):
     def note_commit(self, connection: ExploredConnection, work: Work) -> None:
         """What a transaction wrote is there for all."""
         for other in self.sessions:
-            if other is not connection and other.work is not None:
+            if other is not connection and other.work is not None and other.work.snapshot:
                 other.work.changed_since |= work.published
         self.contents.changed()
 
@@ -180,7 +179,7 @@ class ChoosingServer(PostgresServer):
                 raise type(error)(primary(error)) from None
             raise
         finally:
-            self._graph = None
+            self.queue.changed()
 
     def _park(self, flight: Flight) -> None:
         kernel = self.choosing
@@ -191,36 +190,36 @@ class ChoosingServer(PostgresServer):
         how = kernel.how
         flight.waited = True
         self.waiting.append(flight)
-        self.flights[actor.actor] = flight
+        self.queue.join(actor.actor, flight, how)
         try:
             while not flight.over:
-                self._graph = None
-                names = " and ".join(self.blockers(actor.actor)) or "its turn"
+                names = " and ".join(self.queue.blockers(actor.actor)) or "its turn"
                 actor.results.append(f"waits for {names}")
-                how = kernel.wait_for_the_chooser(self._stop(connection, how)) or how
+                how = kernel.wait_for_the_chooser(self._stop(connection)) or how
                 if not flight.over:
                     self._go_on(flight)
-                connection.work.meet(connection.asked, self.contents)
+                self.queue.join(actor.actor, flight, how)
+                if connection.work is not None:  # a restart may have ended it
+                    connection.work.meet(connection.asked, self.contents)
         except BaseException:
             self.end_session(connection)
             raise
         finally:
-            self._graph = None
-            self.flights.pop(actor.actor, None)
+            self.queue.leave(actor.actor)
             if flight in self.waiting:
                 self.waiting.remove(flight)
         kernel.how = how
 
     @staticmethod
-    def _stop(connection: ExploredConnection, how: str) -> Stop:
+    def _stop(connection: ExploredConnection) -> Stop:
         access = connection.asked
         assert access is not None
         touched = (access.touched[0] | {WAITING}, access.touched[1])
-        return Stop("database", connection.label, f"after a wait {how}".rstrip(), touched)
+        return Stop("database", connection.label, "after a wait", touched)
 
     def _go_on(self, flight: Flight) -> None:
         """Continue a statement that was granted its lock, or is a deadlock's victim."""
-        if self._closes_a_cycle(flight.pid):
+        if self.queue.in_a_cycle(flight.pid):
             self._make_victim(flight)
             return
         self._signal_on(flight)
@@ -244,8 +243,8 @@ class ChoosingServer(PostgresServer):
                     break
             if flight.over:
                 return
-            self._graph = None
-            if not self._closes_a_cycle(flight.pid):
+            self.queue.changed()
+            if not self.queue.in_a_cycle(flight.pid):
                 return
         self.interrupt(flight)
         flight.error = errors.DeadlockDetected("deadlock detected")
@@ -257,94 +256,29 @@ class ChoosingServer(PostgresServer):
         self._signal_on(flight)
         while not flight.advance(1000.0):
             self.stock.monitor.pgconn.exec_(cancel)
-        self._graph = None
+        self.queue.changed()
 
     def settle(self) -> None:
         """Nothing here: who was granted a lock goes on when chosen. At a URL, they go on now."""
-        self._graph = None
-        if self.stock.address.private or not self.waiting:
+        self.queue.changed()
+        if self.stock.address.private:
             return
-        stuck = self._waiting_pids()
-        for flight in self.waiting:
-            if flight.over or flight.pid in stuck:
-                continue
-            connection: Any = flight.connection
-            touched = connection.asked.touched
-            shared, taken = self.choosing.freed
-            self.choosing.freed = (shared | touched[0], taken | touched[1])
-            while not flight.advance(PROBE_MS) and not self._waits(flight):
-                pass
+        while True:
+            stuck = self._waiting_pids() if self.waiting else set()
+            woken = [each for each in self.waiting if not each.over and each.pid not in stuck]
+            if not woken:
+                return
+            for flight in woken:
+                self._run_on(flight)
 
-    # Who waits for whom.
-
-    def _edges(self) -> dict[int, list[int]]:
-        if self._graph is None:
-            pids = [flight.pid for flight in self.flights.values() if not flight.over]
-            found = self.stock.monitor.execute(GRAPH, [pids]).fetchall() if pids else []
-            self._graph = dict(found)
-        return self._graph
-
-    def _closes_a_cycle(self, pid: int) -> bool:
-        edges = self._edges()
-        seen: set[int] = set()
-        stack = list(edges.get(pid, ()))
-        while stack:
-            found = stack.pop()
-            if found == pid:
-                return True
-            if found not in seen:
-                seen.add(found)
-                stack += edges.get(found, ())
-        return False
-
-    def blockers(self, name: str) -> list[str]:
-        """Whom an actor waits for; nobody if it has been granted what it waited for."""
-        flight = self.flights[name]
-        owners = {connection.pid: connection.owner for connection in self.sessions}
-        pids = self._edges().get(flight.pid, ())
-        return sorted({owners.get(pid, f"process {pid}") for pid in pids})
-
-    def movers(self, actors: Sequence[Actor]) -> list[str]:
-        """Those who stand at a crossing and wait for nobody, or are a deadlock's next victim.
-
-        Raises:
-            RuntimeError: nobody can move; PostgreSQL never lets it come to that.
-        """
-        standing = [actor for actor in actors if actor.stop is not None]
-        found = [actor.actor for actor in standing if self._may_move(actor.actor)]
-        if standing and not found:
-            raise RuntimeError(f"everybody waits, and nobody for somebody who does: {self.flights}")
-        return found
-
-    def _may_move(self, name: str) -> bool:
-        flight = self.flights.get(name)
-        if flight is None or flight.over:
-            return True
-        return not self._edges().get(flight.pid) or self._closes_a_cycle(flight.pid)
-
-    def waits(self) -> list[tuple[str, str, str]]:
-        """Who waits, the longest waiting first, for whom, and what has come of it."""
-        found = []
-        for name, flight in self.flights.items():
-            answer = "" if not flight.over else f"{flight.error!r} {_answer(flight.result)}"
-            names = [] if flight.over else self.blockers(name)
-            found.append((name, " ".join(names), answer))
-        return found
+    def _run_on(self, flight: Flight) -> None:
+        """Bring a woken statement to its answer, or its next wait, in somebody else's turn."""
+        connection: Any = flight.connection
+        touched = connection.asked.touched
+        shared, taken = self.choosing.freed
+        self.choosing.freed = (shared | touched[0], taken | touched[1])
+        while not flight.advance(PROBE_MS) and not self._waits(flight):
+            pass
 
     def _signal_on(self, flight: Flight) -> None:
-        import signal
-
         self._signal(flight, signal.SIGCONT)
-
-
-def _answer(results: Any) -> str:
-    """The rows of a statement that was answered before its actor heard of it."""
-    if not isinstance(results, list):
-        return repr(results)
-    return repr(
-        [
-            [result.get_value(row, column) for row in range(result.ntuples)
-             for column in range(result.nfields)] + [result.command_tuples]
-            for result in results
-        ]
-    )  # fmt: skip
