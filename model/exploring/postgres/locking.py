@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
+
 from model.exploring.touching import NOTHING, Touched, of_sql
 from model.postgres.sql import Statement
 from model.scenario import Isolation
@@ -32,13 +34,15 @@ _PARENTS = {
     name: sorted({key.column.table.name for key in table.foreign_keys})
     for name, table in _TABLES.items()
 }
-_KEY_COLUMNS = {
-    name: {column.name for column in table.primary_key}
-    | {key.parent.name for key in table.foreign_keys}
-    | {key.column.name for other in _TABLES.values() for key in other.foreign_keys
-       if key.column.table is table}
+_KEY_COLUMNS = {  # of the indexes that a foreign key could refer to, and of foreign keys
+    name: {
+        column.name
+        for rule in table.constraints
+        if isinstance(rule, UniqueConstraint | PrimaryKeyConstraint | ForeignKeyConstraint)
+        for column in rule.columns
+    }
     for name, table in _TABLES.items()
-}  # fmt: skip
+}
 _ALL_DATA = frozenset(f"db:{name}:*" for name in _TABLES)
 _LOCKING = re.compile(r"\bFOR\s+(NO\s+KEY\s+UPDATE|UPDATE|SHARE|KEY\s+SHARE)\b", re.IGNORECASE)
 _WEAK = re.compile(r"NO\s+KEY", re.IGNORECASE)
