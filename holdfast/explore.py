@@ -255,17 +255,20 @@ def _sample(small: SmallWorld, choices: ExploreChoices, how: str, seconds: float
 
 
 def _tell(found: Exploration, choices: ExploreChoices) -> list[Told]:
-    """Shrink and store a counterexample for each violated invariant."""
+    """Shrink and store a counterexample for each violated invariant, until interrupted."""
     told = []
-    for name in EXPLORED:
-        breach = found.breaches.get(name)
-        if breach is None:
-            continue
-        executions = Executions(found.world)
-        schedule = executions.expand(breach.schedule)
-        executions.close()
-        example = Shrinker(name).shrink(found.world, schedule)
-        told.append(Told(found=example, trace=_store(example, choices.out)))
+    try:
+        for name in EXPLORED:
+            breach = found.breaches.get(name)
+            if breach is None:
+                continue
+            executions = Executions(found.world)
+            schedule = executions.expand(breach.schedule)
+            executions.close()
+            example = Shrinker(name).shrink(found.world, schedule)
+            told.append(Told(found=example, trace=_store(example, choices.out)))
+    except KeyboardInterrupt:
+        found.cut = found.cut or "interrupted before every counterexample was made small"
     return told
 
 
