@@ -50,11 +50,11 @@ class OnPostgres:
         return (
             server.contents.all(),
             server.contents.numbers(),
-            [
+            sorted(
                 (each.owner, int(each.pgconn.transaction_status), each.work.state())
                 for each in server.sessions
                 if each.work is not None
-            ],
+            ),
             server.queue.state(),
             tuple(server.order) if serializable else (),
         )

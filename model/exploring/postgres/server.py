@@ -143,8 +143,7 @@ class ChoosingServer(PostgresServer):
 
     def new_work(self) -> Work:
         """A transaction begins now."""
-        snapshot = b"" if self.settings.isolation == "read-committed" else self.contents.all()
-        return Work(snapshot)
+        return Work(keeps_a_snapshot=self.settings.isolation != "read-committed")
 
     def note_effect(self, connection: ExploredConnection, label: str) -> None:
         """A statement or a commit is carried out."""
@@ -154,8 +153,9 @@ class ChoosingServer(PostgresServer):
     def note_commit(self, connection: ExploredConnection, work: Work) -> None:
         """What a transaction wrote is there for all."""
         for other in self.sessions:
-            if other is not connection and other.work is not None and other.work.snapshot:
-                other.work.changed_since |= work.published
+            seen = None if other is connection else other.work
+            if seen is not None and seen.keeps_a_snapshot:
+                seen.changed_since |= work.published
         self.contents.changed()
 
     def note_end(self, connection: ExploredConnection, work: Work) -> None:

@@ -2,8 +2,9 @@
 
 Its statements and what they answered are known from what its actor was told. What they did besides
 also depends on the committed data they met, so that is remembered: a digest of the tables each
-statement looked at, in order. Under REPEATABLE READ and above there is also its snapshot, and what
-was committed since: changing such a row fails, even when it is back to what it was.
+statement looked at, in order (a snapshot looks at all of them). Under REPEATABLE READ and above
+there is also what was committed since the snapshot: changing such a row fails, even when it is back
+to what it was.
 """
 
 import hashlib
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 class Work:
     """One open transaction."""
 
-    __slots__ = ("_met", "changed_since", "published", "shared", "snapshot", "taken")
+    __slots__ = ("_met", "changed_since", "keeps_a_snapshot", "published", "shared", "taken")
 
-    def __init__(self, snapshot: bytes) -> None:
-        """`snapshot` is a digest of all data; empty under READ COMMITTED, which has none."""
-        self.snapshot = snapshot
+    def __init__(self, *, keeps_a_snapshot: bool) -> None:
+        """Under READ COMMITTED there is none: each statement has its own."""
+        self.keeps_a_snapshot = keeps_a_snapshot
         self.changed_since: set[str] = set()
         self.published: set[str] = set()
         self.shared: set[str] = set()
@@ -54,4 +55,4 @@ class Work:
 
     def state(self) -> Any:
         """As plain values."""
-        return self._met.digest(), self.snapshot, sorted(self.changed_since), sorted(self.taken)
+        return self._met.digest(), sorted(self.changed_since), sorted(self.taken)

@@ -39,6 +39,12 @@ CART = (
 SCRIPTS: dict[str, dict[str, list[list[str]]]] = {
     "copies": {"A": [[COPY]], "B": [[CART]]},
     "there-and-back": {"A": [[SEE, UP]], "B": [[UP], [DOWN]]},
+    "reads-beside": {"A": [[SEE, UP]], "B": [[SEE]]},
+    "reads-later": {
+        "A": [[SEE, "SELECT capacity FROM events"]],
+        "B": [["UPDATE events SET capacity = 5"]],
+        "C": [["UPDATE events SET capacity = 7"]],
+    },
     "writes-one-row": {"A": [[UP]], "B": [[UP]], "C": [[UP]]},
 }
 
@@ -103,6 +109,10 @@ def test_equal_schedules_lead_to_equal_states() -> None:
         # write fails in the first.
         ("there-and-back", "repeatable-read", "ABBBB", "BBBBA"),
         ("there-and-back", "serializable", "ABBBB", "BBBBA"),
+        # A has seen the event before B's change or after it; C has changed it since, either way.
+        ("reads-later", "repeatable-read", "ABBCC", "BBACC"),
+        # What B has read is remembered, because A was there, or forgotten.
+        ("reads-beside", "serializable", "ABB", "BBA"),
         # B and C wait for A, in two orders.
         ("writes-one-row", "read-committed", "ABC", "ACB"),
     ],
