@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from chaos.persistence import Persistence
 from holdfast import interrupts
@@ -20,7 +20,9 @@ from holdfast.sequence.diagrams import mermaid, svg
 from holdfast.sequence.report import Told, as_dict, print_exploration
 from holdfast.terminal import reader_may_leave
 from holdfast.workers import Workers, cores
+from model.database import SQLITE, check_database, prepare
 from model.exploring.small_world import CALLS, EVENTS, SmallWorld
+from model.scenario import Isolation
 from properties.exploration.ahead import Walker
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.exhaustive import Bounds, Search
@@ -31,7 +33,6 @@ from properties.exploration.trace import trace_text
 from reservation.catalogue import find
 
 SEARCHES = ("auto", "exhaustive", "pct", "random")
-DATABASES = ("sqlite",)
 MOST_EXHAUSTIVE = (5, 4)  # buyers, happenings
 BETWEEN_MOVES = ""  # a move takes a moment: there is nothing to say
 CHUNK = 20  # schedules a worker draws at a time
@@ -48,6 +49,7 @@ class ExploreChoices:
     faults: str | None
     persistence: str | None
     database: str
+    isolation: str
     search: str
     budget_s: float
     seed: int
@@ -64,6 +66,7 @@ def run_explore(choices: ExploreChoices) -> ExitStatus:
     """Search, shrink what broke, print, and gate on what is required."""
     check_required(choices.required)
     small = small_world(choices)
+    prepare(small.database)  # one server for all processes of this command
     try:
         found = search(small, choices)
         stories, all_told = _tell(found, choices)
@@ -97,7 +100,8 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
         WrongCommand, WorldError, UnknownStrategy, BadOption: they name none.
     """
     check_names("--search", [choices.search], SEARCHES)
-    check_names("--db", [choices.database], DATABASES)
+    check_database(choices.database)
+    check_names("--isolation", [choices.isolation], get_args(Isolation))
     picked = parse_strategies(choices.strategy)
     if len(picked) != 1:
         raise WrongCommand(
@@ -126,6 +130,7 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
         happenings=happenings,
         persistence=persistence,
         database=choices.database,
+        isolation=cast("Isolation", choices.isolation),
     )
 
 
@@ -196,7 +201,8 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
     histories = any(name in choices.required for name in ORDERED)
-    jobs = choices.jobs or idle_cores()
+    # A crew would need a database for each of its members.
+    jobs = (choices.jobs or idle_cores()) if small.database == SQLITE else 1
     crew = partial(ProcessCrew, jobs, Walker, small=small, reduce=True, histories=histories)
     with interrupts.patiently(BETWEEN_MOVES):
         found = Search(

@@ -113,6 +113,15 @@ Database = Annotated[
     str,
     typer.Option("--db", metavar="NAME", help="sqlite, postgres, or postgresql://... (a server)."),
 ]
+IsolationLevel = Annotated[
+    str,
+    typer.Option(
+        "--isolation",
+        metavar="LEVEL",
+        help="Of every transaction: read-committed; on PostgreSQL also repeatable-read, "
+        "serializable.",
+    ),
+]
 Jobs = Annotated[
     int | None, typer.Option(metavar="J", parser=_from_one, help="Processes. Default: cores.")
 ]

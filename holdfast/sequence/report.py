@@ -13,6 +13,8 @@ from holdfast.sequence.diagrams import conclusion
 from holdfast.sequence.table import legend, table
 from holdfast.sequence.telling import story
 from holdfast.terminal import fold, output, put, width
+from model.database import shown
+from model.exploring.small_world import READ_COMMITTED
 from properties.exploration.finding import ORDERED, Claim, Exploration
 from properties.exploration.shrinking import Counterexample
 from properties.verdicts import Status
@@ -138,9 +140,10 @@ def _heading(found: Exploration, columns: int) -> list[Text | str]:
     strikes = ", ".join(f"{n} {name}" for name, n in small.happenings.items()) or "no faults"
     kept = f", persistence {small.persistence.value}" if small.persistence else ""
     visits = ", ".join(small.visits)
+    level = "" if small.isolation == READ_COMMITTED else f" ({small.isolation})"
     title = (
         f"{small.strategy}: {len(small.visits)} buyers ({visits}), capacity {small.capacity},"
-        f" {strikes}{kept}, database {small.database}"
+        f" {strikes}{kept}, database {shown(small.database)}{level}"
     )
     covered = (
         f"{found.search} search, {'COMPLETE' if found.complete else 'CUT'}:"

@@ -14,6 +14,7 @@ from model.history import Operation, Outcome
 from properties.exploration.shrinking import Counterexample
 
 MARKS = "①②③"
+WAITS = "waits for "  # a statement that was not answered in its turn
 WORLD = ""  # the column of what is nobody's move
 
 
@@ -146,7 +147,8 @@ def _shared(turn: Turn) -> bool:
 
 
 def _crossing_words(turn: Turn) -> str:
-    return f"{turn.actor}: {turn.crossing}, answer {_short(turn.result)}"
+    answer = "" if turn.result.startswith(WAITS) else "answer "
+    return f"{turn.actor}: {turn.crossing}, {answer}{_short(turn.result)}"
 
 
 def _short(result: str) -> str:

@@ -2,14 +2,12 @@
 
 from sqlalchemy import insert
 
-from chaos.faults import Target
 from model.buyers import EVENT_ID, seat_names
-from model.exploring.kernel import ChoosingKernel, ChoosingLink
+from model.exploring.database import open_explored
+from model.exploring.kernel import ChoosingKernel
 from model.exploring.programs import PRICE_CENTS
-from model.exploring.shop import TIMEOUT_S, TRAVEL, Shop
+from model.exploring.shop import Shop
 from model.exploring.small_world import SmallWorld
-from model.kernel import Places
-from model.sqlite.server import SimulatedSQLite
 from reservation.tables import events, metadata, seats
 
 
@@ -18,21 +16,15 @@ class Ground:
 
     def __init__(self, small: SmallWorld) -> None:
         self.small = small
-        kernel = ChoosingKernel()
-        link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
-        self.database = SimulatedSQLite(
-            kernel, link, statement=TRAVEL, commit=TRAVEL, lock_timeout_s=TIMEOUT_S
-        )
+        self.database = open_explored(small)
         self.scripts: dict[bytes, bytes] = {}
+        kernel = ChoosingKernel()
+        self.database.reset(kernel)
         shop = Shop(small, kernel, self.database)
         self._open(shop)
         self.fake = None if shop.redis is None else shop.redis.fake
         self.redis_dump = b"" if shop.redis is None else shop.redis._dump()  # noqa: SLF001
-        main = self.database._main  # noqa: SLF001
-        self._rows = {
-            table.name: main.execute(f"SELECT * FROM {table.name}").fetchall()  # noqa: S608
-            for table in metadata.sorted_tables
-        }
+        self.database.remember()
 
     def _open(self, shop: Shop) -> None:
         small, engine = self.small, shop.back_office.engine
@@ -53,19 +45,7 @@ class Ground:
 
     def reset(self, kernel: ChoosingKernel) -> None:
         """Put the opened sale back."""
-        database = self.database
-        database.kernel = kernel
-        database.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
-        database.write_lock = Places(kernel.env, 1)
-        main = database._main  # noqa: SLF001
-        if main.in_transaction:  # somebody never ended theirs
-            main.execute("ROLLBACK")
-        for table in reversed(metadata.sorted_tables):
-            main.execute(f"DELETE FROM {table.name}")  # noqa: S608
-        for name, rows in self._rows.items():
-            if rows:
-                marks = ",".join("?" * len(rows[0]))
-                main.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608
+        self.database.reset(kernel)
 
     def reset_redis(self, shop: Shop) -> None:
         """Give the shop's Redis the sale as it was opened, and the scripts it will be asked for."""

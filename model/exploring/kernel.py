@@ -13,15 +13,13 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from chaos.faults import Leg, Target
-from model.exploring.touching import Touched, of_redis, of_sql
+from model.exploring.touching import NOTHING, Touched, of_redis, of_sql
 from model.kernel import Kernel, Places, ServerDied
 from model.link import Link, ReplyLost, TravelTime
 
 BEGIN = "begin"
 PLAIN, LOST, DIES = "", "lost", "dies"
 """How a crossing goes: with its reply, without it, or with the caller's server dying on it."""
-
-_NOTHING: Touched = (frozenset(), frozenset())
 
 
 class Stop:
@@ -34,7 +32,7 @@ class Stop:
         store: str,
         label: str,
         detail: str = "",
-        touched: Touched = _NOTHING,
+        touched: Touched = NOTHING,
         *,
         locks: bool = False,
         incarnation: int = 0,
@@ -133,6 +131,7 @@ class ChoosingKernel(Kernel):
         self.tick = 0
         self.database_version = 0  # changes with every commit
         self.database_life = 0  # changes with every restart
+        self.freed: Touched = NOTHING  # what transactions that ended in this turn let go
 
     @property
     def stamp_s(self) -> float:

@@ -17,5 +17,6 @@ def prepared_ground(small: SmallWorld) -> Ground:
             while (choices := world.moves()) and not world.crashed:
                 world.take(choices[0])
             world.settle()
+            world.close()
             ground.scripts.update(ground.fake.script_cache)
     return ground

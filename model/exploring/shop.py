@@ -10,23 +10,18 @@ from typing import Any
 
 from chaos.faults import Target
 from chaos.persistence import Persistence
-from model.exploring.clients import ExploredDBConnection, ExploredRedisConnection
+from model.exploring.clients import ExploredRedisConnection
+from model.exploring.database import PLENTY, TIMEOUT_S, TRAVEL, ExploredDatabase
 from model.exploring.digest import keyspace
 from model.exploring.kernel import Actor, ChoosingKernel, ChoosingLink, Stop
 from model.exploring.small_world import SmallWorld
 from model.kernel import EPOCH_S, Places
-from model.link import ReplyLost, TravelTime
+from model.link import ReplyLost
 from model.provider import LedgerEntry
 from model.redis.client import make_client
 from model.redis.server import SimulatedRedis
-from model.sqlite.client import make_engine
-from model.sqlite.server import SimulatedSQLite
 from reservation.api import PaymentStatus, PaymentTimeout, Stores, Strategy
 from reservation.catalogue import find, resolve_options
-
-TRAVEL = TravelTime(1.0, 1.0)  # asked for by the stores' constructors; no time passes
-PLENTY = 100  # connections a pool may have: its limit is not explored
-TIMEOUT_S = 1.0
 
 
 class ExploredClock:
@@ -165,7 +160,7 @@ class Shop:
         self,
         world: SmallWorld,
         kernel: ChoosingKernel,
-        database: SimulatedSQLite,
+        database: ExploredDatabase,
     ) -> None:
         info = find(world.strategy)
         self.world = world
@@ -185,13 +180,7 @@ class Shop:
     def new_server(self, actor: Actor | None, rank: int) -> ShopServer:
         """A fresh process, with empty pools and nothing in memory."""
         kernel = self.kernel
-        engine = make_engine(
-            kernel,
-            self.database,
-            places=Places(kernel.env, PLENTY),
-            timeout_s=TIMEOUT_S,
-            connection=ExploredDBConnection,
-        )
+        engine = self.database.make_engine(kernel)
         redis = None
         if self.redis is not None:
             redis = make_client(

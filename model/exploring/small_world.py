@@ -5,9 +5,11 @@ A world plus a list of choices is a run: the same pair always goes the same way.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from chaos.persistence import Persistence
+from model.database import SQLITE, shown
+from model.scenario import Isolation
 from reservation.api import AdmissionKind
 from reservation.catalogue import find, resolve_options
 
@@ -25,6 +27,7 @@ EVENTS: dict[str, str] = {
 
 ON_REDIS = ("redis-kill", "redis-power-loss")
 MOST_BUYERS = 6
+READ_COMMITTED: Isolation = "read-committed"
 
 
 class WorldError(ValueError):
@@ -39,7 +42,8 @@ class SmallWorld:
     at the same time or by `>` one after the other (`pay`, `again>pay`; `pay+pay` is a double
     click). `happenings` says how
     often each of `EVENTS` may happen. `attempts` is how often a call is made while its outcome is
-    in doubt. `redis_retries` are redis-py's own resends.
+    in doubt. `redis_retries` are redis-py's own resends. `database` and `isolation` are as in
+    `model.database`: the simulated SQLite is READ COMMITTED only.
     """
 
     strategy: str
@@ -49,7 +53,8 @@ class SmallWorld:
     quantity: int = 1
     happenings: Mapping[str, int] = field(default_factory=dict)
     persistence: Persistence | None = None
-    database: str = "sqlite"
+    database: str = SQLITE
+    isolation: Isolation = READ_COMMITTED
     ttl_s: float = 900.0
     attempts: int = 2
     redis_retries: int = 0
@@ -66,6 +71,15 @@ class SmallWorld:
             _check_visit(visit)
         for name, count in self.happenings.items():
             _check_happening(name, count, uses_redis=info.uses_redis)
+        if self.isolation not in get_args(Isolation):
+            raise WorldError(
+                f"isolation {self.isolation!r} is none of {', '.join(get_args(Isolation))}"
+            )
+        if self.database == SQLITE and self.isolation != READ_COMMITTED:
+            raise WorldError(
+                f"isolation {self.isolation!r}: the simulated SQLite is READ COMMITTED and cannot"
+                " express it; explore it with --db postgres"
+            )
         if self.capacity < self.quantity or self.quantity < 1:
             raise WorldError(
                 f"capacity {self.capacity}, {self.quantity} tickets a buyer: nobody could ever"
@@ -78,7 +92,8 @@ class SmallWorld:
         return AdmissionKind.GENERAL not in find(self.strategy).admits
 
     def as_dict(self) -> dict[str, Any]:
-        """The world as JSON-ready values."""
+        """The world as JSON-ready values, without the password of a database's URL."""
+        other = {} if self.isolation == READ_COMMITTED else {"isolation": self.isolation}
         return {
             "strategy": self.strategy,
             "options": dict(self.options),
@@ -87,7 +102,8 @@ class SmallWorld:
             "quantity": self.quantity,
             "happenings": dict(self.happenings),
             "persistence": None if self.persistence is None else self.persistence.value,
-            "database": self.database,
+            "database": shown(self.database),
+            **other,
             "ttl_s": self.ttl_s,
             "attempts": self.attempts,
             "redis_retries": self.redis_retries,
@@ -126,7 +142,8 @@ def world_from_dict(data: Mapping[str, Any]) -> SmallWorld:
         ) from error
     values = {key: data[key] for key in kinds}
     values["visits"] = tuple(str(visit) for visit in data["visits"])
-    return SmallWorld(**values, persistence=persistence)
+    isolation = data.get("isolation", READ_COMMITTED)
+    return SmallWorld(**values, isolation=isolation, persistence=persistence)
 
 
 def _check_visit(visit: str) -> None:

@@ -33,6 +33,7 @@ DISK = "redis:(disk)"
 TASKS = "tasks"
 
 Touched = tuple[frozenset[str], frozenset[str]]  # reads, writes
+NOTHING: Touched = (frozenset(), frozenset())
 
 
 def of_redis(commands: Iterable[list[bytes]]) -> Touched:

@@ -6,20 +6,14 @@ from typing import Any
 
 from chaos.faults import Death
 from model.buyers import EVENT_ID
-from model.exploring.digest import (
-    database_rows,
-    digest,
-    disk_content,
-    redis_content,
-    risks_writes,
-)
+from model.exploring.digest import digest, disk_content, redis_content, risks_writes
 from model.exploring.ground import Ground
 from model.exploring.kernel import BEGIN, DIES, LOST, PLAIN, Actor, ChoosingKernel
 from model.exploring.past import ACKS, Past
 from model.exploring.programs import buyer, sweeper, task
 from model.exploring.settling import JUST_PAST_S, SWEEP_BOUND_S, Settling
 from model.exploring.shop import Shop
-from model.exploring.touching import DISK, SCRIPTS, TASKS
+from model.exploring.touching import DISK, NOTHING, SCRIPTS, TASKS
 from model.exploring.turn import GROUP, Turn
 from model.history import FaultSpan, History, Operation
 from model.kernel import EPOCH_S
@@ -60,7 +54,6 @@ class World:
         self.turns: list[Turn] = []
         self._hold_times: set[float] = set()
         self._cues: list[tuple[str, str, Callable[[Actor], None]]] = []
-        self._database: tuple[int, bytes] = (-1, b"")
         self.lock_owner: Actor | None = None
         self._tasks = 0
         chosen = small.visits if visits is None else visits
@@ -109,12 +102,7 @@ class World:
 
     def moves(self) -> list[str]:
         """The actors that can go on, each with its crossing's plain outcome."""
-        taken = self.ground.database.write_lock.taken
-        return [
-            actor.actor
-            for actor in self.actors
-            if actor.stop is not None and not (actor.stop.locks and taken)
-        ]
+        return self.ground.database.movers(self.actors)
 
     def choices(self) -> list[str]:
         """All that may happen next, in a fixed order."""
@@ -186,7 +174,7 @@ class World:
 
     def _look_for_deadlock(self) -> None:
         """If nobody can ever move again, whoever waits has met a defect: they hang."""
-        if self.over or self.crashed or self.moves():
+        if self.over or self.moves() or self.crashed:  # asking may show it
             return
         waiting = [actor for actor in self.actors if not actor.ended]
         owner = "a call that has ended" if self.lock_owner is None else self.lock_owner.actor
@@ -247,6 +235,10 @@ class World:
             reads.add("db:lock")
             writes.add("db:lock")
         actor.go_on(how)
+        if self.kernel.freed is not NOTHING:  # locks that a rollback in this turn let go
+            reads |= self.kernel.freed[0]
+            writes |= self.kernel.freed[1]
+            self.kernel.freed = NOTHING
         self.lock_owner = self._owner_after(actor)
         if redis is not None and redis.changes > changes:
             if risks_writes(redis.persistence) and self.left.get("redis-power-loss"):
@@ -262,11 +254,11 @@ class World:
 
     def _blocked(self, actor: Actor) -> bool:
         stop = actor.stop
-        return stop is not None and stop.locks and bool(self.ground.database.write_lock.taken)
+        return stop is not None and stop.locks and self.ground.database.write_locked
 
     def _owner_after(self, actor: Actor) -> Actor | None:
         """Who has the write lock, after a turn of `actor`."""
-        if not self.ground.database.write_lock.taken:
+        if not self.ground.database.write_locked:
             return None
         return actor if self.lock_owner is None else self.lock_owner
 
@@ -288,8 +280,7 @@ class World:
             result = f"restarts with {kept} of {before} keys"
             turn = Turn(choice, "", choice, "", result, writes=frozenset(("redis:*",)))
         elif choice == "db-restart":
-            self.ground.database.stop()
-            self.ground.database.start()
+            self.ground.database.restart()
             self.kernel.database_life += 1
             self.lock_owner = None
             turn = Turn(choice, "", choice, "", result, writes=frozenset(("db:*",)))
@@ -341,15 +332,11 @@ class World:
 
     def state(self) -> bytes:
         """The digest of this state; see `model.exploring.digest`."""
-        database = self.ground.database
-        if self._database[0] != self.kernel.database_version:
-            rows = database_rows(database._reader)  # noqa: SLF001
-            self._database = (self.kernel.database_version, rows)
         now_s = self.kernel.env.now
         incarnation = 0 if self.shop.redis is None else self.shop.redis.incarnation
         return digest(
             now_s,
-            self._database[1],
+            self.ground.database.state(self.kernel),
             redis_content(self.shop.redis),
             self._disk(),
             sorted(self.left.items()),
@@ -395,3 +382,4 @@ class World:
         """Put everybody away."""
         for actor in self.actors:
             actor.put_away()
+        self.ground.database.leave()

@@ -57,6 +57,7 @@ class Stock:
         self._idle: list[VirtualConnection] = []
         self.processor = Processor(self.address.folder)
         self.schema = 0  # grows with each change of the tables
+        self.explored: list[VirtualConnection] = []  # idle, of `model.exploring`
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
         try:
@@ -193,7 +194,7 @@ class Stock:
         if self.owner != os.getpid():
             return
         with contextlib.suppress(psycopg.Error, OSError):
-            for connection in self._idle:
+            for connection in (*self._idle, *self.explored):
                 connection.leave()
             self.monitor.close()
             if not self.address.private:

@@ -17,7 +17,9 @@ from properties.exploration.node import Node, Standing
 from properties.exploration.precedence import ENDED
 
 Sleep = dict[str, Touched]
-_OWNED = (f"payment:{PAY}", f"db:payments:{PAY}", f"db:orders:{PAY}")
+_OWNED = tuple(
+    f"{each}:{PAY}" for each in ("payment", "db:payments", "db:orders", "db:(rows)payments")
+)
 
 
 def mover_of(choice: str) -> str:

@@ -21,6 +21,9 @@ ORDERED = {
 }
 """Claims that more than a state decides: only a search that tells `histories` apart proves them."""
 
+CONFLICTS = {"deadlock": "deadlock detected", "serialization-failure": "could not serialize"}
+"""What a real PostgreSQL may answer for another transaction's sake, and the words it does it in."""
+
 EXPLORED = tuple(name for name in INVARIANTS if name not in NOT_EXPLORED)
 
 
@@ -37,8 +40,12 @@ def judge_history(history: History) -> Judged:
     evidence = gather(history)
     witnesses = sometimes.count(evidence)
     verdicts = judge_evidence(evidence, witnesses)
+    said = {op.reason for op in history.operations if op.reason}
     return Judged(
-        seen=tuple(name for name, count in witnesses.items() if count),
+        seen=(
+            *(name for name, count in witnesses.items() if count),
+            *(name for name, words in CONFLICTS.items() if any(words in each for each in said)),
+        ),
         verdicts={name: verdicts[name] for name in EXPLORED},
     )
 

@@ -15,7 +15,7 @@ from properties.invariants import linearizable
 from properties.verdicts import Invariant, Status, inconclusive
 
 NAME = "linearizable"
-BY_ORDER_ALONE = SmallWorld(strategy="redis-hold-blind", visits=("release>again", "leave"))
+BY_ORDER_ALONE = SmallWorld(strategy="redis-counter", visits=("release>again", "leave"))
 """Here one final state holds or is violated, whatever the order of the calls that led to it was."""
 
 WORLDS = [

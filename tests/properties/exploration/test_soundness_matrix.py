@@ -10,7 +10,7 @@ import pytest
 
 from chaos.persistence import Persistence
 from model.exploring.small_world import EVENTS, ON_REDIS, SmallWorld
-from properties.exploration import exhaustive
+from properties.exploration import branching
 from properties.exploration.exhaustive import Search
 from properties.exploration.finding import Exploration
 from reservation.catalogue import STRATEGIES, find
@@ -130,7 +130,7 @@ NEEDED: dict[str, Cell] = {
 
 def without(prefix: str) -> Callable[..., bool]:
     """The relation of conflicts, blind to some resources."""
-    conflict = exhaustive.conflict
+    conflict = branching.conflict
 
     def seen(touched: frozenset[str]) -> frozenset[str]:
         return frozenset(each for each in touched if not each.startswith(prefix))
@@ -148,14 +148,14 @@ def test_a_relation_that_misses_a_conflict_is_noticed(
     """The positive control: blind to one kind of resource, the reduced search loses something."""
     visits = ("leave", "leave") if resource == "clock" else ("pay", "leave")
     agree(NEEDED[resource], visits)
-    monkeypatch.setattr(exhaustive, "conflict", without(resource))
+    monkeypatch.setattr(branching, "conflict", without(resource))
     with pytest.raises(AssertionError):
         agree(NEEDED[resource], visits)
 
 
 def test_movers_that_are_not_alone_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """If every move counted as its actor's own business, whole subtrees would be cut away."""
-    monkeypatch.setattr(Search, "_owned", staticmethod(lambda *_: True))
-    monkeypatch.setattr(Search, "_only_mine", lambda *_, **__: True)
+    monkeypatch.setattr(branching, "_owned", lambda *_: True)
+    monkeypatch.setattr(branching, "_only_mine", lambda *_, **__: True)
     with pytest.raises(AssertionError):
         agree(NEEDED["db:"], ("leave", "leave"))

@@ -1,0 +1,181 @@
+"""`holdfast explore --db postgres` as a user meets it: stories, replays, wrong input, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("psycopg", reason="no psycopg: pip install 'holdfast[postgres]'")
+
+from model.postgres import address
+from tests.holdfast.made_up import Command, clean_environment
+from tests.holdfast.test_interrupt import PATIENCE_S, alive, wait_until
+from tests.holdfast.test_postgres import _processes_of, _sockets_of, url
+
+DERIVED = ("db-derived", "--visits", "leave,leave", "--db", "postgres")
+
+
+def test_a_good_strategy_is_searched_wholly(inside: Command) -> None:
+    """Complete and holding on the real server; nothing of the answer says SQLite."""
+    done = inside(
+        "explore", "db-cart", "--db", "postgres", "--format", "json",
+        "--require", "no-overbooking",
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert answer["complete"]
+    assert answer["world"]["database"] == "postgres"
+    assert answer["invariants"]["no-overbooking"]["status"] == "holds"
+    assert answer["states"] > 50  # every statement is a move of its own here
+
+
+def test_a_counterexample_is_replayed_byte_for_byte(inside: Command) -> None:
+    """The naive cart is caught; the replay command of its story executes it again."""
+    done = inside(
+        "explore", "db-cart-naive", "--db", "postgres", "--visits", "leave,leave",
+        "--require", "no-overhold",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "database postgres" in done.stdout
+    commands = [line for line in done.stdout.splitlines() if line.startswith("holdfast replay")]
+    again = inside(*commands[0].split()[1:])
+    assert again.returncode == 0, again.stderr
+    assert "reproduced byte for byte" in again.stdout
+
+
+def test_a_level_is_searched_told_and_replayed(inside: Command) -> None:
+    """REPEATABLE READ sells too much where READ COMMITTED does not; the trace keeps the level."""
+    words = ("explore", *DERIVED, "--require", "no-overhold")
+    assert inside(*words).returncode == 0
+    done = inside(*words, "--isolation", "repeatable-read")
+    assert done.returncode == 1
+    assert "database postgres (repeatable-read)" in " ".join(done.stdout.split())
+    assert "waits for A" in done.stdout or "waits for B" in done.stdout
+    trace = Path("holdfast-out/explored/db-derived-no-overhold.json")
+    assert json.loads(trace.read_text())["world"]["isolation"] == "repeatable-read"
+    assert inside("replay", str(trace)).returncode == 0
+
+
+def test_a_deadlock_is_among_what_was_reached(inside: Command) -> None:
+    """Two carts that share a key and each want it alone: nothing is oversold, but it is told."""
+    done = inside(
+        "explore", "db-cart-row-lock:event_lock=update", "--db", "postgres", "--visits",
+        "leave,leave", "--require", "no-overbooking", "--format", "json",
+    )  # fmt: skip
+    assert "deadlock" in json.loads(done.stdout)["sometimes"]
+
+
+def test_samples_on_two_processes(inside: Command) -> None:
+    """Each process has a database of its own; the race is found."""
+    done = inside(
+        "explore", "db-cart-naive", "--db", "postgres", "--search", "random", "--budget", "6",
+        "--jobs", "2", "--visits", "leave,leave", "--format", "json", "--require", "no-overhold",
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert done.returncode == 1, done.stderr
+    assert not answer["complete"]
+    assert answer["schedules"] >= 20
+
+
+def test_a_server_of_ones_own(inside: Command) -> None:
+    """The same search at a URL, whose processes are not stopped."""
+    done = inside(
+        "explore", "db-cart", "--db", url(), "--require", "no-overbooking", "--format", "json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["complete"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--db", "mysql"), "--db: 'mysql' is unknown (allowed: sqlite, postgres"),
+        (("--db", "postgresql://me:secret@127.0.0.1:1/shop"), "@127.0.0.1:1/shop: no connection"),
+        (("--isolation", "serializable"), "explore it with --db postgres"),
+        (("--db", "postgres", "--isolation", "serialisable"), "did you mean 'serializable'"),
+    ],
+)
+def test_wrong_input_is_one_message(inside: Command, words: tuple[str, ...], said: str) -> None:
+    """Exit 2; the place, the value and the repair; no secret, nothing on standard output."""
+    done = inside("explore", "db-cart", *words)
+    assert done.returncode == 2
+    assert not done.stdout
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_a_missing_extra_names_the_remedy(inside: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for the replay of a trace that needs it."""
+    inside("explore", *DERIVED, "--isolation", "repeatable-read")
+    real = address.find_spec
+    monkeypatch.setattr(
+        address, "find_spec", lambda name: None if name == "psycopg" else real(name)
+    )
+    monkeypatch.setattr(address, "_known", {})
+    for words in (
+        ("explore", *DERIVED),
+        ("replay", "holdfast-out/explored/db-derived-no-overhold.json"),
+    ):
+        done = inside(*words)
+        assert done.returncode == 2
+        assert "pip install 'holdfast[postgres]'" in done.stderr
+
+
+def _sessions_in(folder: Path) -> int:
+    """How many connections a command's database in this cluster has."""
+    try:
+        postmaster = (folder / "pg" / "data" / "postmaster.pid").read_text().split()[0]
+    except (OSError, IndexError):
+        return 0
+    found = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            mine = f"\nPPid:\t{postmaster}\n" in status.read_text()
+            found += mine and "holdfast_" in (status.parent / "cmdline").read_text()
+        except (OSError, UnicodeDecodeError):
+            continue  # it ended while we looked
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
+def test_ctrl_c_tells_what_was_covered_and_leaves_no_server(tmp_path: Path) -> None:
+    """In the middle of statements, some of them blocked: exit 3, no process, no folder."""
+    scratch = tmp_path / "t"
+    scratch.mkdir()
+    scratch.chmod(0o755)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "holdfast", "explore", "db-cart", "--buyers", "4", "--db",
+         "postgres", "--budget", "500"],
+        cwd=tmp_path,
+        env=clean_environment() | {"TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+
+        def folders() -> set[Path]:
+            return set(scratch.glob("holdfast-live-*")) | _sockets_of(command.pid)
+
+        # The monitor's, and those of two actors at least.
+        wait_until(lambda: any(_sessions_in(each) > 2 for each in folders()), "a search")
+        (folder,) = folders()
+        time.sleep(0.5)
+        os.killpg(command.pid, signal.SIGINT)
+        out, errors = command.communicate(timeout=PATIENCE_S)
+    finally:
+        if alive(command.pid):
+            os.killpg(command.pid, signal.SIGKILL)
+            command.communicate()
+    assert command.returncode == 3
+    assert errors == ""
+    assert "CUT" in out
+    assert "interrupted" in out
+    wait_until(lambda: not folder.exists() and not _processes_of(folder), "the server's end")
