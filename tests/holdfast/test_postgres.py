@@ -203,6 +203,7 @@ def test_a_role_that_may_not_make_a_database(admin: psycopg.Connection) -> None:
 
 def test_a_server_of_ones_own_is_left_as_it_was(admin: psycopg.Connection) -> None:
     """A run at a URL goes as on the private one; its database, and a killed one's, are dropped."""
+    stock.close_all()  # what other tests of this process had open
     admin.execute("CREATE DATABASE holdfast_00000bad_1")
     wanted = RunSpec(scenario=hostile(), strategy="db-cart", seed=1, database="postgres")
     private = simulate(wanted)
