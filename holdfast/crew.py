@@ -39,7 +39,7 @@ class ProcessCrew:
         self, context: BaseContext, make: Callable[..., Any], arguments: dict[str, Any]
     ) -> None:
         ours, theirs = context.Pipe()
-        process = context.Process(  # type: ignore[attr-defined]
+        process = context.Process(  # type: ignore[attr-defined]  # every context but the base has it
             target=_serve, args=(theirs, address.known(), make, arguments), daemon=True
         )
         with interrupts.held_back():
@@ -94,15 +94,18 @@ class ProcessCrew:
         return found
 
     def close(self) -> None:
-        """End every process, in the middle of whatever it does: it owns nothing but itself."""
-        for process in self._processes:
-            if process.pid is not None:
-                process.kill()
+        """Hang up: every process ends after the question it is at, or is killed.
+
+        One that drives a real server must not be killed between stopping a statement and going on
+        with it.
+        """
+        for end in self._ends:
+            end.close()
         for process in self._processes:
             if process.pid is not None:
                 process.join(PATIENCE_S)
-        for end in self._ends:
-            end.close()
+                process.kill()
+                process.join()
         self._processes, self._ends = [], []
 
 

@@ -20,7 +20,7 @@ from holdfast.sequence.diagrams import mermaid, svg
 from holdfast.sequence.report import Told, as_dict, print_exploration
 from holdfast.terminal import reader_may_leave
 from holdfast.workers import Workers, cores
-from model.database import SQLITE, check_database, prepare
+from model.database import check_database, prepare
 from model.exploring.small_world import CALLS, EVENTS, SmallWorld
 from model.scenario import Isolation
 from properties.exploration.ahead import Walker
@@ -201,8 +201,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     share = 0.6 if how == "auto" else 1.0
     bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
     histories = any(name in choices.required for name in ORDERED)
-    # A crew would need a database for each of its members.
-    jobs = (choices.jobs or idle_cores()) if small.database == SQLITE else 1
+    jobs = choices.jobs or idle_cores()
     crew = partial(ProcessCrew, jobs, Walker, small=small, reduce=True, histories=histories)
     with interrupts.patiently(BETWEEN_MOVES):
         found = Search(

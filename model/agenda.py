@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 import simpy
-from simpy.events import NORMAL, URGENT
+from simpy.events import NORMAL, URGENT, EventPriority
 
 PAGE_S = 0.25
 """A power of two, so that a page's number and its beginning are exact."""
@@ -21,7 +21,9 @@ FULL = 512
 """A heap of fewer entries costs less than pages do."""
 
 _PAGES_PER_S = 1.0 / PAGE_S
-_FIRST_OF_ALL = URGENT - 2  # a page is turned before anything on it, and before SimPy stops
+_FIRST_OF_ALL = EventPriority(
+    URGENT - 2
+)  # a page is turned before anything on it, and before SimPy stops
 
 
 class TurnPage:
@@ -64,7 +66,7 @@ class Agenda(simpy.Environment):
     def _mark(self, number: int) -> None:
         """Put the turn to a page into the heap, which is never empty while anything is planned."""
         turn: Any = TurnPage(self)
-        heappush(self._queue, (number * PAGE_S, _FIRST_OF_ALL, next(self._eid), turn))  # type: ignore[misc]
+        heappush(self._queue, (number * PAGE_S, _FIRST_OF_ALL, next(self._eid), turn))
 
     def turn(self, _event: Any) -> None:
         """Open the next page, if it is its time: an earlier page may have come between."""

@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RARELY = (2_000_000, 100, 100)
-"""Thresholds of the three generations; Python's own are (700, 10, 10)."""
+"""Thresholds of the three generations; Python's own are (700, 10, 10).
+
+A sale of 100,000 buyers has some 1.3 million objects at its busiest, and some 700 are garbage: ten
+times as many collections took 0.7 of its 48 s. What a strategy of one's own leaves in cycles adds
+up to so many objects (a few hundred MB) before it is collected.
+"""
 
 
 @contextmanager

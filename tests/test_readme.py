@@ -101,6 +101,30 @@ def test_the_python_in_readme_runs(folder: Path) -> None:
     assert "redis-kill, none violated" in answer.stdout
 
 
+def test_the_property_test_in_the_docs_passes(folder: Path) -> None:
+    """The example of docs/explore.md is a test; it is run as one."""
+    (program,) = re.findall(r"```python\n(.*?)```", PAGES["explore.md"].read_text(), re.DOTALL)
+    (folder / "test_example.py").write_text(program)
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_example.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in answer.stdout, answer.stdout
+
+
+def test_no_program_in_the_pages_is_left_out() -> None:
+    """Those that the tests above run are all there are."""
+    found = {name: path.read_text().count("```python") for name, path in PAGES.items()}
+    assert {name: count for name, count in found.items() if count} == {
+        "README.md": 1,
+        "explore.md": 1,
+    }
+
+
 def test_a_changed_output_would_be_noticed() -> None:
     """The matcher's own control: one letter, one line more or less."""
     assert matches("a\n...\nz\n", "a\nb\nc\nz\n")

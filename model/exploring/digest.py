@@ -15,7 +15,6 @@ from fakeredis._core import Database
 from fakeredis.model import Hash, ZSet
 
 from chaos.persistence import Persistence
-from model.redis.disk import EVERYSEC_PERIOD_S
 from model.redis.server import SimulatedRedis
 from reservation.tables import metadata
 
@@ -55,13 +54,11 @@ def disk_content(
         return []
     aof, snapshots = redis.aof, redis.snapshots
     if snapshots is not None and (kill or power_loss):
-        planned = (snapshots._due, snapshots._last_save, snapshots._saving)  # noqa: SLF001
-        changed = snapshots._changes > 0  # noqa: SLF001 - other save points need a hundred
-        return [_plain_dump(snapshots.completed), *planned, changed]
+        # Of the changes it matters only whether there are any: other save points need a hundred.
+        return [_plain_dump(snapshots.completed), *snapshots.standing]
     if not risks_writes(redis.persistence) or aof is None or not power_loss:
         return []
-    at_once = aof._last_sync_start + EVERYSEC_PERIOD_S <= redis.kernel.env.now  # noqa: SLF001
-    return [durable, aof.synced == aof.appended, at_once, aof._timer_set]  # noqa: SLF001
+    return [durable, *aof.standing]
 
 
 def risks_writes(persistence: Persistence) -> bool:

@@ -42,7 +42,7 @@ class OnSQLite:
 
     def remember(self) -> None:
         """What is in the tables now is what worlds begin with."""
-        main = self.server._main  # noqa: SLF001
+        main = self.server.main
         self._rows = {
             table.name: main.execute(f"SELECT * FROM {table.name}").fetchall()  # noqa: S608
             for table in metadata.sorted_tables
@@ -54,7 +54,7 @@ class OnSQLite:
         server.kernel = kernel
         server.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
         server.write_lock = Places(kernel.env, 1)
-        main = server._main  # noqa: SLF001
+        main = server.main
         if main.in_transaction:  # somebody never ended theirs
             main.execute("ROLLBACK")
         for name in reversed(self._rows):
@@ -82,7 +82,7 @@ class OnSQLite:
         """All committed rows; what is not committed follows from what its writer was told."""
         known, version, rows = self._state
         if known is not kernel or version != kernel.database_version:
-            rows = database_rows(self.server._reader)  # noqa: SLF001
+            rows = database_rows(self.server.reader)
             self._state = (kernel, kernel.database_version, rows)
         return rows
 

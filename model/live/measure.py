@@ -7,7 +7,7 @@ not the queue for the processor that a busy sale has; the simulation has no such
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -149,15 +149,13 @@ def matched_plan(plan: FaultPlan, spans: list[FaultSpan]) -> FaultPlan:
     for name, found in lengths.items():
         if len(found) != planned[name]:
             lengths[name] = [sum(found) / len(found)] * planned[name]
-    turns = {name: iter(found) for name, found in lengths.items()}
-    faults = tuple(
-        replace(each, fault=_as_long(each.fault, next(turns.get(fault_name(each.fault), _NONE), 0)))
-        for each in plan.faults
-    )
-    return replace(plan, faults=faults)
-
-
-_NONE: Iterator[float] = iter(())
+    faults = []
+    for each in plan.faults:
+        left = lengths.get(fault_name(each.fault), [])
+        faults.append(
+            replace(each, fault=_as_long(each.fault, left.pop(0)) if left else each.fault)
+        )
+    return replace(plan, faults=tuple(faults))
 
 
 def _as_long(fault: Fault, length_s: float) -> Fault:

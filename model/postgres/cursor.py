@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from psycopg.pq import ExecStatus, abc
 
+from model.fetched import FetchedRows
 from model.postgres import sql
 
 if TYPE_CHECKING:
@@ -17,18 +18,16 @@ if TYPE_CHECKING:
 TUPLES_OK = int(ExecStatus.TUPLES_OK)
 
 
-class VirtualCursor:
+class VirtualCursor(FetchedRows):
     """A DBAPI cursor that has fetched everything when `execute` returns."""
 
-    __slots__ = ("_next", "_rows", "arraysize", "connection", "description", "rowcount")
+    __slots__ = ("connection", "description", "rowcount")
 
     def __init__(self, connection: "VirtualConnection") -> None:
+        super().__init__()
         self.connection = connection
-        self.arraysize = 1
         self.description: list[tuple[Any, ...]] | None = None
         self.rowcount = -1
-        self._rows: list[Any] = []
-        self._next = 0
 
     def execute(self, query: str, parameters: Any = None) -> Self:
         """Send one statement and take its answer home."""
@@ -55,27 +54,6 @@ class VirtualCursor:
         form = self.connection.form(statement, plain=False)
         answers = self.connection.cross(statement.label, statement, form, parameters)
         self.rowcount = sum(max(0, _touched(each)) for each in answers)
-
-    def fetchone(self) -> Any:
-        """The next row, or None."""
-        if self._next >= len(self._rows):
-            return None
-        self._next += 1
-        return self._rows[self._next - 1]
-
-    def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Up to `size` rows."""
-        start = self._next
-        self._next = min(len(self._rows), start + (self.arraysize if size is None else size))
-        return self._rows[start : self._next]
-
-    def fetchall(self) -> list[Any]:
-        """The remaining rows."""
-        start, self._next = self._next, len(self._rows)
-        return self._rows[start:] if start else self._rows
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def _touched(result: abc.PGresult) -> int:

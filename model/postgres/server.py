@@ -23,6 +23,7 @@ nobody does are surely repeatable.
 import os
 import select
 import signal
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -219,17 +220,7 @@ class PostgresServer:
 
     def _in_a_cycle(self, pid: int) -> bool:
         pids = [flight.pid for flight in self.waiting]
-        edges: dict[int, list[int]] = dict(self.stock.monitor.execute(GRAPH, [pids]).fetchall())
-        seen: set[int] = set()
-        stack = list(edges.get(pid, []))
-        while stack:
-            found = stack.pop()
-            if found == pid:
-                return True
-            if found not in seen:
-                seen.add(found)
-                stack += edges.get(found, [])
-        return False
+        return in_a_cycle(pid, dict(self.stock.monitor.execute(GRAPH, [pids]).fetchall()))
 
     def _let_it_look(self, flight: Flight) -> None:
         """Continue a backend in a cycle, so that its own deadlock check finds it.
@@ -308,6 +299,20 @@ class PostgresServer:
                 raise DatabaseUnavailable(
                     f"--db {self.stock.shown}: a process of the private server died"
                 ) from None
+
+
+def in_a_cycle(pid: int, edges: Mapping[int, Sequence[int]]) -> bool:
+    """Whether a process waits, in the end, for itself; `edges` lead to whom each one waits for."""
+    seen: set[int] = set()
+    stack = list(edges.get(pid, ()))
+    while stack:
+        found = stack.pop()
+        if found == pid:
+            return True
+        if found not in seen:
+            seen.add(found)
+            stack += edges.get(found, ())
+    return False
 
 
 def _readable(fileno: int, timeout_ms: float) -> bool:

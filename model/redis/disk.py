@@ -95,6 +95,12 @@ class AppendOnlyFile:
             return self.appended
         return self.written if death is Death.SIGKILL else self.synced
 
+    @property
+    def standing(self) -> tuple[bool, bool, bool]:
+        """Whether all is synced, the next append may sync at once, and a sync is planned."""
+        at_once = self._last_sync_start + EVERYSEC_PERIOD_S <= self.env.now
+        return self.synced == self.appended, at_once, self._timer_set
+
     def stop(self, kept: int) -> None:
         """The process is gone; `kept` commands are left, some perhaps in the page cache only."""
         self._timers.clear()
@@ -187,6 +193,11 @@ class Snapshots:
         """A write command took effect; maybe a save point will be due."""
         self._changes += 1
         self._plan()
+
+    @property
+    def standing(self) -> tuple[float | None, float, bool, bool]:
+        """When the next is due, when the last was, whether one is being made, and is needed."""
+        return self._due, self._last_save, self._saving, self._changes > 0
 
     def _plan(self) -> None:
         due = [

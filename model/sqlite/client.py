@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine
 
+from model.fetched import FetchedRows
 from model.kernel import Kernel, Places
 from model.link import LinkCut, ReplyLost, TravelTime
 from model.pool import VirtualTimePool
@@ -111,18 +112,15 @@ class SimulatedDBConnection:
         self.reply(verb, leg_s)
 
 
-class SimulatedCursor:
+class SimulatedCursor(FetchedRows):
     """A DBAPI cursor that has fetched everything when `execute` returns (no open read snapshot)."""
 
-    arraysize = 1
-
     def __init__(self, connection: SimulatedDBConnection) -> None:
+        super().__init__()
         self.connection = connection
         self.description: Any = None
         self.rowcount = -1
         self.lastrowid: int | None = None
-        self._rows: list[Any] = []
-        self._next = 0
 
     def execute(self, sql: str, parameters: Any = ()) -> "SimulatedCursor":
         """Send one statement; errors of the statement abort the transaction, as in PostgreSQL."""
@@ -185,27 +183,6 @@ class SimulatedCursor:
             raise sqlite3.OperationalError("canceling statement due to lock timeout") from None
         if session.ended:
             raise Disconnected("server closed the connection unexpectedly")
-
-    def fetchone(self) -> Any:
-        """The next row, or None."""
-        if self._next >= len(self._rows):
-            return None
-        self._next += 1
-        return self._rows[self._next - 1]
-
-    def fetchmany(self, size: int | None = None) -> list[Any]:
-        """Up to `size` rows."""
-        start = self._next
-        self._next = min(len(self._rows), start + (self.arraysize if size is None else size))
-        return self._rows[start : self._next]
-
-    def fetchall(self) -> list[Any]:
-        """The remaining rows."""
-        start, self._next = self._next, len(self._rows)
-        return self._rows[start:] if start else self._rows
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def _is_locking(sql: str) -> bool:

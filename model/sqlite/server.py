@@ -68,9 +68,9 @@ class SimulatedSQLite:
         self.writer: Session | None = None
         sweep_once()
         with tempfile.TemporaryDirectory(prefix=folder_prefix()) as folder:
-            self._main = self._connect(folder)
-            self.words = self._main.cursor()  # for BEGIN, COMMIT, ROLLBACK: writers have this one
-            self._reader = self._connect(folder)
+            self.main = self._connect(folder)
+            self.words = self.main.cursor()  # for BEGIN, COMMIT, ROLLBACK: writers have this one
+            self.reader = self._connect(folder)
         # Open files live on without their names, so that a SIGKILL later leaves nothing behind.
 
     def _connect(self, folder: str) -> sqlite3.Connection:
@@ -96,7 +96,7 @@ class SimulatedSQLite:
         the writer has the main one for itself, and meanwhile the others read on the second, which
         sees commits only. (One each would read every page again after another one's commit.)
         """
-        return self._main if self.writer in {None, session} else self._reader
+        return self.main if self.writer in {None, session} else self.reader
 
     def open_session(self) -> "Session":
         """A new session, without crossing anything (see `model.sqlite.client` for that)."""
@@ -128,8 +128,8 @@ class SimulatedSQLite:
     def close(self) -> None:
         """Close the files, which is the end of them."""
         self.stop()
-        self._main.close()
-        self._reader.close()
+        self.main.close()
+        self.reader.close()
 
     def _julianday(self, when: str) -> float:
         if when != "now":

@@ -12,10 +12,18 @@ import pytest
 
 pytest.importorskip("psycopg", reason="no psycopg: pip install 'holdfast[postgres]'")
 
-from model.postgres import address
+import psycopg
+
+from holdfast.crew import ProcessCrew
+from model.database import prepare
+from model.exploring.small_world import SmallWorld
+from model.postgres import address, stock
+from properties.exploration.ahead import Walker
+from properties.exploration.exhaustive import Search
 from tests.holdfast.made_up import Command, clean_environment
 from tests.holdfast.test_interrupt import PATIENCE_S, alive, wait_until
 from tests.holdfast.test_postgres import _processes_of, _sockets_of, url
+from tests.properties.exploration.crews import everything
 
 DERIVED = ("db-derived", "--visits", "leave,leave", "--db", "postgres")
 
@@ -32,6 +40,25 @@ def test_a_good_strategy_is_searched_wholly(inside: Command) -> None:
     assert answer["world"]["database"] == "postgres"
     assert answer["invariants"]["no-overbooking"]["status"] == "holds"
     assert answer["states"] > 50  # every statement is a move of its own here
+
+
+@pytest.mark.parametrize("place", ["private", "url"])
+def test_two_processes_find_what_one_finds(place: str) -> None:
+    """Each has a database of its own, on the one server of the command; none of them is left."""
+    database = "postgres" if place == "private" else url()
+    small = SmallWorld(strategy="db-cart-naive", visits=("leave", "leave"), database=database)
+    prepare(database)
+    alone = Search(small).run()
+    crew = ProcessCrew(2, Walker, small=small, reduce=True, histories=False)
+    wait_until(crew.ready, "the workers")
+    together = Search(small, crew=lambda: crew, alone_s=0.0).run()
+    assert everything(together) == everything(alone)
+    assert together.breaches
+    stock.close_all()
+    with psycopg.connect(address.address_of("postgres").conninfo) as admin:
+        names = admin.execute("SELECT datname FROM pg_database WHERE datname LIKE 'holdfast_%'")
+        made = {name for (name,) in names if str(os.getpid()) not in name}
+    assert place == "private" or not made  # a private server goes with all it has
 
 
 def test_a_counterexample_is_replayed_byte_for_byte(inside: Command) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from model.exploring.kernel import Actor
 from model.postgres.flight import Flight
-from model.postgres.server import GRAPH
+from model.postgres.server import GRAPH, in_a_cycle
 from model.postgres.stock import Stock
 
 
@@ -53,17 +53,7 @@ class Waiting:
 
     def in_a_cycle(self, pid: int) -> bool:
         """Whether a process waits, in the end, for itself."""
-        edges = self.edges()
-        seen: set[int] = set()
-        stack = list(edges.get(pid, ()))
-        while stack:
-            found = stack.pop()
-            if found == pid:
-                return True
-            if found not in seen:
-                seen.add(found)
-                stack += edges.get(found, ())
-        return False
+        return in_a_cycle(pid, self.edges())
 
     def blockers(self, actor: str) -> list[str]:
         """Whom an actor waits for; nobody if it has been granted what it waited for."""

@@ -1,8 +1,12 @@
 """When two arms are said to disagree."""
 
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from holdfast.live.agreement import FEWEST_PAIRS, compare_numbers
+from holdfast.live.agreement import FEWEST_PAIRS, agreement_lines, compare_numbers
+from model.live.measure import Measured, RoundTrip
 
 
 def pairs(live: list[float], simulated: list[float]) -> list[tuple[dict[str, float], ...]]:
@@ -32,3 +36,18 @@ def test_the_rule(live: list[float], simulated: list[float], *, disagrees: bool 
 def test_a_number_that_one_arm_lacks_is_left_out() -> None:
     """Latency of a run without an answered hold is unknown, not zero."""
     assert compare_numbers([({}, {"sold_tickets": 1.0})]) == {}
+
+
+@pytest.mark.parametrize(("runs", "says"), [(3, "Of 2 counts, up to 0.1 would"), (2, "arms). Lat")])
+def test_it_says_how_many_would_be_flagged_by_chance(runs: int, says: str) -> None:
+    """Each count that could be told, of every cell; latencies are expected to differ."""
+    trip = RoundTrip(median_ms=1.0, p99_ms=2.0)
+    both = [({"sold_tickets": 1.0, "hold_latency_ms_p50": 1.0},) * 2] * runs
+    title = SimpleNamespace(strategy=SimpleNamespace(title="x"), conditions="no fault")
+    cell = SimpleNamespace(
+        live=SimpleNamespace(cell=title),
+        measured=Measured(redis=trip, statement=trip, commit=trip),
+        numbers=compare_numbers(both),
+    )
+    lines = agreement_lines(cast("Any", [cell, cell]), 100)
+    assert says in " ".join(str(line) for line in lines)
