@@ -14,12 +14,12 @@ import simpy
 
 from model.deployment import Deployment, Host
 from model.history import History, Operation, Outcome
-from model.kernel import EPOCH_S, ServerDied
+from model.kernel import EPOCH_S
 from model.link import Pace
+from model.outcomes import ENDINGS, write_down
 from model.scenario import Buyers, Scenario
 from model.streams import stream
 from reservation.api import AdmissionKind, CheckoutRequest, Hold, HoldRequest, Strategy
-from reservation.errors import NotApplied, Refused, UnknownOutcome
 
 EVENT_ID = 1
 
@@ -84,18 +84,8 @@ class Counter:
         try:
             answer = yield from self.cloud.attend(operation, kind, pace, server, call)
             operation.outcome = Outcome.OK
-        except Refused as refusal:
-            operation.outcome = Outcome.REFUSED
-            operation.reason = type(refusal).__name__
-        except NotApplied as failure:
-            operation.outcome = Outcome.NOT_APPLIED
-            operation.reason = str(failure)
-        except UnknownOutcome as failure:
-            operation.outcome = Outcome.UNKNOWN
-            operation.reason = str(failure)
-        except ServerDied:
-            operation.outcome = Outcome.UNKNOWN
-            operation.reason = "the application server died"
+        except ENDINGS as error:
+            write_down(operation, error)
         operation.completed_s = self.env.now
         self.cloud.note_end(operation)
         return answer

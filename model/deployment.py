@@ -6,7 +6,7 @@ same buyers, sweepers and delayed tasks drive both. Times are the scenario's sec
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import simpy
 
@@ -27,6 +27,18 @@ class Host(Protocol):
     @property
     def alive(self) -> bool:
         """Whether its process runs (a paused one does)."""
+
+
+AnyHost = TypeVar("AnyHost", bound=Host)
+
+
+def first_alive(servers: Sequence[AnyHost], number: int) -> AnyHost | None:
+    """The server a sticky load balancer gives to client `number`; None when all are down."""
+    for step in range(len(servers)):
+        server = servers[(number + step) % len(servers)]
+        if server.alive:
+            return server
+    return None
 
 
 class Tasks(Protocol):

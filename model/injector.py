@@ -254,7 +254,10 @@ class Injector:
 
     def _slow_fsync(self, fault: SlowFsync, span: FaultSpan) -> Steps:
         redis = self.cloud.redis
-        if redis is None or redis.aof is None:
+        if redis is None:
+            span.detail = "this strategy has no Redis"
+            return
+        if redis.aof is None:
             span.detail = "no append-only file here"
             span.struck = False
             return

@@ -10,7 +10,7 @@ from model.buyers import EVENT_ID, Counter, Crowd, seat_names
 from model.collector import rare_collections
 from model.history import FaultSpan, History
 from model.housekeeping import Housekeeping
-from model.injector import Injector
+from model.injector import Injector, fault_name
 from model.kernel import Kernel
 from model.scenario import Scenario
 from model.scenario_plans import resolve_plan
@@ -50,7 +50,7 @@ def simulate(
     info, options = chosen_strategy(spec)
     plan = plan or resolve_plan(spec.fault, spec.scenario)
     kernel = Kernel(keep_crossings=record_crossings)
-    history = new_history(spec)
+    history = new_history(spec, plan)
     cloud = Cloud(kernel, spec, info, options)
     try:
         with rare_collections():
@@ -78,11 +78,15 @@ def chosen_strategy(spec: RunSpec) -> tuple[StrategyInfo, dict[str, Any]]:
     return info, resolve_options(info, _given_options(spec))
 
 
-def new_history(spec: RunSpec) -> History:
-    """Return the empty history of a run, with the bounds it will be judged by."""
+def new_history(spec: RunSpec, plan: FaultPlan) -> History:
+    """Return the empty history of a run, with the bounds it will be judged by.
+
+    `planned_faults` names each fault that must strike before the run says anything about `plan`.
+    """
     scenario = spec.scenario
+    planned = sorted({fault_name(each.fault) for each in plan.faults})
     return History(
-        meta=spec_to_meta(spec),
+        meta={**spec_to_meta(spec), "planned_faults": planned},
         capacity={EVENT_ID: scenario.sale.capacity},
         ttl_s=scenario.hold.ttl_s,
         sweep_bound_s=sweep_bound_s(scenario),
@@ -115,7 +119,7 @@ def check_simulated(spec: RunSpec) -> None:
     plan = resolve_plan(spec.fault, spec.scenario)
     cloud = Cloud(Kernel(), spec, info, options)
     try:
-        Injector(cloud, new_history(spec), plan)
+        Injector(cloud, new_history(spec, plan), plan)
     finally:
         cloud.close()
 

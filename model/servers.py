@@ -12,6 +12,7 @@ import simpy
 from chaos.faults import Target
 from chaos.persistence import Persistence
 from model.database import DatabaseSettings, open_database
+from model.deployment import first_alive
 from model.history import Operation
 from model.kernel import EPOCH_S, Kernel, Places, Request
 from model.link import Link, Pace, TravelTime
@@ -19,7 +20,7 @@ from model.provider import LedgerEntry, SimulatedProvider
 from model.redis.client import make_client
 from model.redis.server import SimulatedRedis
 from model.spec import RunSpec
-from model.streams import stream
+from model.streams import Streams, stream
 from reservation.api import Stores, Strategy, StrategyInfo
 from reservation.conflicts import retrying
 from reservation.errors import NotApplied
@@ -149,7 +150,7 @@ class Cloud:
         self.spec = spec
         self.info = info
         self.options = options
-        self._draws: dict[tuple[str, str | int], Random] = {}
+        self._streams = Streams(spec.seed)
         self.redis_travel = TravelTime(latency.redis_median_ms, latency.redis_p99_ms)
         self.redis_link = Link(kernel, Target.REDIS, servers.redis_timeout_s)
         self.database_link = Link(kernel, Target.DATABASE, servers.database_timeout_s)
@@ -183,20 +184,11 @@ class Cloud:
 
     def draw(self, purpose: str, whose: str | int) -> Random:
         """The named child generator of one purpose and one actor."""
-        key = (purpose, whose)
-        found = self._draws.get(key)
-        if found is None:
-            found = self._draws[key] = stream(self.spec.seed, purpose, whose)
-        return found
+        return self._streams.draw(purpose, whose)
 
     def server_for(self, number: int) -> Server | None:
         """The server a sticky load balancer gives to client `number`; None when all are down."""
-        count = len(self.servers)
-        for step in range(count):
-            server = self.servers[(number + step) % count]
-            if server.alive:
-                return server
-        return None
+        return first_alive(self.servers, number)
 
     @property
     def ledger(self) -> Mapping[str, LedgerEntry]:

@@ -40,6 +40,22 @@ def stream(seed: int, *names: str | int) -> Random:
     return Random(_number(seed, names, 16))
 
 
+class Streams:
+    """The generators of one run; each is made when it is first asked for, and kept."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._made: dict[tuple[str, str | int], Random] = {}
+
+    def draw(self, purpose: str, whose: str | int) -> Random:
+        """The generator of one purpose and one actor."""
+        key = (purpose, whose)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = stream(self._seed, purpose, whose)
+        return found
+
+
 def seed_of(seed: int, *names: str | int) -> int:
     """Return the 64-bit number that belongs to a path, to start a generator of one's own.
 

@@ -42,7 +42,7 @@ def judge(history: History) -> dict[str, Verdict]:
     """Return one verdict per invariant, in the order of `INVARIANTS`.
 
     A violation always stands. A HOLDS becomes INCONCLUSIVE when what `properties.sometimes.NEEDS`
-    asks for was never seen, when the run's fault plan never struck, and when the history is
+    asks for was never seen, when a fault of the run's plan never struck, and when the history is
     damaged, because the missing part may hide a breach. A checker that crashes is INCONCLUSIVE.
     """
     try:
@@ -82,13 +82,14 @@ def _weigh(verdict: Verdict, history: History, seen: dict[str, int]) -> Verdict:
     fault = str(history.meta.get("fault", "none"))
     live = history.meta.get("arm") == "live"
     missing = [
-        witness
+        f"{witness} ({sometimes.WITNESSES[witness]})"
         for witness in sometimes.needed(verdict.invariant, fault, live=live)
         if not seen[witness]
     ]
+    idle = sometimes.idle_faults(history)
+    if idle and seen["fault-struck"]:  # some of a plan's faults did
+        missing.append(f"{', '.join(idle)} (planned, and had nothing to strike)")
     if missing:
-        never = "; ".join(f"{name} ({sometimes.WITNESSES[name]})" for name in missing)
-        return inconclusive(
-            verdict.invariant, f"no violation, but never seen: {never}", examined=verdict.examined
-        )
+        reason = f"no violation, but never seen: {'; '.join(missing)}"
+        return inconclusive(verdict.invariant, reason, examined=verdict.examined)
     return verdict

@@ -69,6 +69,12 @@ def needed(invariant: str, fault: str, *, live: bool = False) -> tuple[str, ...]
     return (*NEEDS.get(invariant, ()), *under_fault)
 
 
+def idle_faults(history: History) -> list[str]:
+    """Name the faults of the run's plan that never struck, by `meta["planned_faults"]`."""
+    struck = {span.fault for span in history.faults if span.struck}
+    return [name for name in history.meta.get("planned_faults", ()) if name not in struck]
+
+
 def count(evidence: Evidence) -> dict[str, int]:
     """Count the witnesses in evidence that was gathered already."""
     expired = sum(_expired_unpaid(life, evidence.end_s) for life in evidence.granted)

@@ -40,6 +40,18 @@ class Hold:
     seats: tuple[str, ...]
     expires_at: float
 
+    @classmethod
+    def granted(cls, request: HoldRequest, *, expires_at: float) -> "Hold":
+        """The hold that `request` asked for, valid until `expires_at`."""
+        return cls(
+            hold_id=request.hold_id,
+            event_id=request.event_id,
+            customer_id=request.customer_id,
+            quantity=request.quantity,
+            seats=request.seats,
+            expires_at=expires_at,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutRequest:

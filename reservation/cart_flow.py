@@ -24,7 +24,7 @@ from reservation.api import (
 from reservation.boundary import database_reading, database_transaction
 from reservation.cart_reader import CartReader
 from reservation.cart_writer import CartWriter
-from reservation.carts import EndedCart, check_request, hold_of, seats_text
+from reservation.carts import EndedCart, check_request, seats_text
 from reservation.database_time import ClockChoice, Moments
 from reservation.errors import HoldExpired, SoldOut
 from reservation.till import Till
@@ -106,7 +106,7 @@ class CartFlow:
             if not self._writer.looks_first:
                 raise
             return self._held_before(request, error)
-        return hold_of(request, expires_at)
+        return Hold.granted(request, expires_at=expires_at)
 
     def release(self, hold: Hold) -> None:
         """End a cart and give back; see `Strategy.release`."""
@@ -171,7 +171,7 @@ class CartFlow:
             return replace(first.hold, expires_at=self._extend(request.hold_id))
         if first.live and self._options.rehold == "overwrite":
             self._overwrite(request)
-            return hold_of(request, first.hold.expires_at)
+            return Hold.granted(request, expires_at=first.hold.expires_at)
         return first.hold
 
     def _extend(self, cart_id: str) -> float:

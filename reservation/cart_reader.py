@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from reservation.api import Hold, HoldRequest
 from reservation.boundary import database_reading
 from reservation.cart_sql import CartSql
-from reservation.carts import hold_of, seats_of
+from reservation.carts import seats_of
 from reservation.database_time import Moments
 from reservation.errors import HoldExpired
 
@@ -69,7 +69,7 @@ class CartReader:
             quantity=row.quantity,
             seats=seats_of(row.seats),
         )
-        return FirstHold(hold=hold_of(first, row.expires_at), live=live)
+        return FirstHold(hold=Hold.granted(first, expires_at=row.expires_at), live=live)
 
     def is_held(self, cart_id: str) -> bool:
         """Say whether a cart is still held, due or not.

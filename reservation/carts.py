@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reservation.api import Hold, HoldRequest
+from reservation.api import HoldRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +44,6 @@ def cart_row(request: HoldRequest) -> dict[str, Any]:
         "seats": seats_text(request.seats),
         "status": "held",
     }
-
-
-def hold_of(request: HoldRequest, expires_at: float) -> Hold:
-    """Make the answer to a request."""
-    return Hold(
-        hold_id=request.hold_id,
-        event_id=request.event_id,
-        customer_id=request.customer_id,
-        quantity=request.quantity,
-        seats=request.seats,
-        expires_at=expires_at,
-    )
 
 
 def seats_text(seats: Sequence[str]) -> str:

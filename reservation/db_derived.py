@@ -28,7 +28,7 @@ from reservation.cart_conditional import Conditional
 from reservation.cart_reader import CartReader
 from reservation.cart_sql import ADD, CART_SQL, LOCK_REMAINING, SOLD_TICKETS
 from reservation.cart_writer import CartInserter, too_few
-from reservation.carts import check_request, hold_of
+from reservation.carts import check_request
 from reservation.database_time import MOMENT, ClockChoice, Moments
 from reservation.errors import SoldOut
 from reservation.tables import carts, events
@@ -88,7 +88,7 @@ class DerivedStock:
                 expires_at = self._reserve(connection, request)
         except (IntegrityError, SoldOut) as refusal:
             return self._reader.first_hold(request, refusal).hold
-        return hold_of(request, expires_at)
+        return Hold.granted(request, expires_at=expires_at)
 
     def release(self, hold: Hold) -> None:
         """End a cart: it stops counting; see `Strategy.release`."""

@@ -104,14 +104,7 @@ class RedisHold:
             deadline_ms = self._ledger.place(request, left)
         if deadline_ms == SOLD_OUT:
             raise SoldOut(f"event {request.event_id} has no {request.quantity} tickets to hold")
-        return Hold(
-            hold_id=request.hold_id,
-            event_id=request.event_id,
-            customer_id=request.customer_id,
-            quantity=request.quantity,
-            seats=request.seats,
-            expires_at=deadline_ms / 1000,
-        )
+        return Hold.granted(request, expires_at=deadline_ms / 1000)
 
     def release(self, hold: Hold) -> None:
         """Drop the hold; the database never knew of it."""

@@ -82,14 +82,7 @@ class SeatSetnx:
         if self._count_unsold(request) != len(request.seats):
             self._keys.undo(request)
             raise SoldOut(f"one of seats {', '.join(request.seats)} is sold or does not exist")
-        return Hold(
-            hold_id=request.hold_id,
-            event_id=request.event_id,
-            customer_id=request.customer_id,
-            quantity=request.quantity,
-            seats=request.seats,
-            expires_at=deadline_ms / 1000,
-        )
+        return Hold.granted(request, expires_at=deadline_ms / 1000)
 
     def _count_unsold(self, request: HoldRequest) -> int:
         given = {"event": request.event_id, "seat_nos": list(request.seats)}

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from chaos.containers.engine import asking
+from chaos.servers import health
+from chaos.servers.health import ENDED_S, LOG_LINES
 from chaos.stacks.contract import StackBroken
 
 if TYPE_CHECKING:
@@ -16,11 +18,7 @@ if TYPE_CHECKING:
 HEALTHY_S = 60.0
 """How long a server may take to answer; the official PostgreSQL makes its cluster first."""
 
-ENDED_S = 10.0
-"""How long a server told to stop may take; `docker stop` grants the same, then kills."""
-
 POLL_S = 0.005
-LOG_LINES = 6
 
 
 class Container:
@@ -75,13 +73,7 @@ class Container:
         Raises:
             StackBroken: the container ended, or its server was not ready in time.
         """
-        deadline_s = time.monotonic() + within_s
-        while (amiss := ready()) is not None:
-            if not self.running:
-                raise StackBroken(self.says("ended while it was starting"))
-            if time.monotonic() > deadline_s:
-                raise StackBroken(self.says(f"was not healthy within {within_s:g} s ({amiss})"))
-            time.sleep(POLL_S)
+        health.await_healthy(self, ready, within_s=within_s, poll_s=POLL_S)
 
     def kill(self) -> None:
         """Kill all its processes at once and wait until they are gone; repeatable."""
@@ -144,8 +136,7 @@ class Container:
         """The last lines of its log, as the end of a message."""
         with asking(self.name, "reading its log"):
             log: bytes = self._api.logs(self.id, tail=LOG_LINES)
-        told = [line.strip() for line in log.decode(errors="replace").splitlines() if line.strip()]
-        return "; its log ends:\n  " + "\n  ".join(told) if told else ""
+        return health.last_words(log.decode(errors="replace").splitlines())
 
     def _state(self) -> dict[str, Any]:
         from docker.errors import NotFound

@@ -7,8 +7,6 @@ that process ends; should the guardian be killed too, or the machine restart, th
 
 import os
 import secrets
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -17,13 +15,13 @@ import psutil
 
 from chaos.containers import guardian
 from chaos.containers.engine import asking
+from chaos.servers.keeper import Keeper
 from chaos.stacks.contract import StackBroken
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 OWNER_LABEL = "holdfast.owner"
-CLEARED_S = 20.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _SPACE = Path("/proc/self/ns/pid")
 _PARTS = 4
@@ -77,46 +75,28 @@ class Custody:
         self.host = host
         self.project = f"holdfast-{os.getpid()}-{secrets.token_hex(3)}"
         self.making = False
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._keeper: Keeper | None = None
 
     def __enter__(self) -> Self:
         """Appoint the guardian."""
-        self._guardian = subprocess.Popen(  # noqa: S603 - this Python, our own script
-            [sys.executable, "-I", guardian.__file__, self.host, self.project],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            cwd="/",
-        )
-        assert self._guardian.stdout is not None
-        if self._guardian.stdout.readline() != b"ready\n":
-            raise StackBroken("guardian: it ended at its start; its words are on standard error")
+        self._keeper = Keeper(["-I", guardian.__file__, self.host, self.project])
         return self
 
     def __exit__(self, *failure: object) -> None:
         """Remove everything; a project cut short while it was made is left to the guardian."""
-        keeper = self._guardian
+        keeper = self._keeper
         assert keeper is not None
-        assert keeper.stdin is not None
-        assert keeper.stdout is not None
         try:
             with asking("docker", f"removing the containers of {self.project}"):
                 guardian.clear(self.client, self.project)
                 if not self.making and not guardian.clear(self.client, self.project):
-                    keeper.stdin.write(b".")
-                    keeper.stdin.flush()
+                    keeper.tell_cleared()
         except StackBroken:
             if not any(failure):
                 raise  # else what broke first says more; the guardian tries too
         finally:
-            keeper.stdin.close()
-            try:
-                keeper.wait(CLEARED_S)
-            except subprocess.TimeoutExpired:
-                keeper.kill()
-                keeper.wait()
-            keeper.stdout.close()
-            self._guardian = None
+            keeper.dismiss()
+            self._keeper = None
 
 
 def remove_leftovers(client: "DockerClient") -> list[str]:

@@ -42,6 +42,14 @@ class ToxiproxyApi:
         number = re.search(r"\d+(?:\.\d+)+", told)
         return number[0] if number else "git"
 
+    def amiss(self) -> str | None:
+        """Say why it is not healthy; None: it answers."""
+        try:
+            self.version()
+        except StackBroken as error:
+            return str(error)
+        return None
+
     def require(self) -> None:
         """Refuse a server that is not there or too old.
 

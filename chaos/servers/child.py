@@ -3,23 +3,20 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+from chaos.servers import health
 from chaos.servers.guardian import await_end
+from chaos.servers.health import ENDED_S
 from chaos.stacks.contract import StackBroken
 
 HEALTHY_S = 30.0
 """How long a server may take to answer: a hundred times what it takes on two busy cores."""
 
-ENDED_S = 10.0
-"""How long a server told to stop may take; docker stop grants the same, then kills."""
-
 POLL_S = 0.002
-LOG_LINES = 6
 
 
 class Child:
@@ -83,13 +80,7 @@ class Child:
             StackBroken: the process ended, or was not ready in time.
         """
         within_s = HEALTHY_S if within_s is None else within_s
-        deadline_s = time.monotonic() + within_s
-        while (amiss := ready()) is not None:
-            if not self.running:
-                raise StackBroken(self.says("ended while it was starting"))
-            if time.monotonic() > deadline_s:
-                raise StackBroken(self.says(f"was not healthy within {within_s:g} s ({amiss})"))
-            time.sleep(POLL_S)
+        health.await_healthy(self, ready, within_s=within_s, poll_s=POLL_S)
 
     def family(self) -> list[psutil.Process]:
         """The process and all its descendants, the process first."""
@@ -148,8 +139,7 @@ class Child:
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return ""
-        told = [line.strip() for line in lines if line.strip()][-LOG_LINES:]
-        return "; its log ends:\n  " + "\n  ".join(told) if told else ""
+        return health.last_words(lines)
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

@@ -14,12 +14,12 @@ from functools import cached_property
 import psycopg
 
 from chaos.servers.binaries import GET_POSTGRES, Program
-from chaos.servers.child import ENDED_S, Child
+from chaos.servers.child import Child
 from chaos.servers.empty_database import empty
+from chaos.servers.health import ASK_DATABASE_S, PostgresConnection, end, postgres_amiss, prove
 from chaos.servers.room import Room
 from chaos.stacks.contract import StackBroken, StackMissing
 
-ASK_S = 2  # libpq takes whole seconds, and two at least
 INITDB_S = 60.0
 DATABASE = "holdfast"
 OWNER = "postgres"
@@ -120,29 +120,18 @@ class PostgresServer:
 
     def stop(self) -> bool:
         """Shut it down as `pg_ctl stop` does (SIGINT: clients are cut off); False if killed."""
-        self.child.tell(signal.SIGINT)
-        if self.child.await_end(ENDED_S):
-            return True
-        self.child.kill()
-        return False
+        return end(self.child, signal.SIGINT)
 
     def quit(self) -> None:
         """End it at once and for good; it gives its shared memory back. Repeatable."""
         if not self.child.running:
             return
         self.child.send(signal.SIGCONT)
-        self.child.tell(signal.SIGQUIT)
-        if not self.child.await_end(ENDED_S):
-            self.child.kill()
+        end(self.child, signal.SIGQUIT)
 
     def amiss(self) -> str | None:
         """Say why it is not healthy; None: it answers a query."""
-        try:
-            with self._connect() as connection:
-                connection.execute("SELECT 1")
-        except psycopg.Error as error:
-            return str(error).strip()
-        return None
+        return postgres_amiss(self._connect)
 
     def check(self) -> None:
         """Prove that it answers.
@@ -150,11 +139,7 @@ class PostgresServer:
         Raises:
             StackBroken: it does not.
         """
-        if not self.child.running:
-            raise StackBroken(self.child.says("is not running"))
-        amiss = self.amiss()
-        if amiss is not None:
-            raise StackBroken(self.child.says(f"does not answer ({amiss})"))
+        prove(self.child, self.amiss)
 
     def _durable(self, *, on: bool) -> None:
         """Have commits synced to the disk, as in production, or not.
@@ -177,14 +162,14 @@ class PostgresServer:
         now = row is not None and row[0] == "on"
         return f"fsync is still {'on' if now else 'off'}" if now is on else None
 
-    def _connect(self, database: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
+    def _connect(self, database: str = "postgres") -> PostgresConnection:
         return psycopg.connect(
             host="127.0.0.1",
             port=self.port,
             user=OWNER,
             password=self.password,
             dbname=database,
-            connect_timeout=ASK_S,
+            connect_timeout=ASK_DATABASE_S,
             autocommit=True,
         )
 

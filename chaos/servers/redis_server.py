@@ -5,17 +5,11 @@ import shutil
 import signal
 from pathlib import Path
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from chaos.persistence import Persistence
 from chaos.servers.binaries import Program
-from chaos.servers.child import ENDED_S, Child
+from chaos.servers.child import Child
+from chaos.servers.health import end, prove, redis_amiss
 from chaos.servers.room import Room
-from chaos.stacks.contract import StackBroken
-
-ASK_S = 1.0  # one PING on loopback; a stopped server does not answer it
 
 PERSISTENCE_LINES = {
     Persistence.NONE: 'save ""\nappendonly no\n',
@@ -84,29 +78,11 @@ class RedisServer:
 
     def stop(self) -> bool:
         """Stop it with SIGTERM, as a service manager does; False if it had to be killed."""
-        self.child.tell(signal.SIGTERM)
-        if self.child.await_end(ENDED_S):
-            return True
-        self.child.kill()
-        return False
+        return end(self.child, signal.SIGTERM)
 
     def amiss(self) -> str | None:
         """Say why it is not healthy; None: it answers, and its data are loaded."""
-        client = redis.Redis(
-            host="127.0.0.1",
-            port=self.port,
-            password=self.password,
-            socket_timeout=ASK_S,
-            socket_connect_timeout=ASK_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-        try:
-            client.ping()
-        except (redis.RedisError, OSError) as error:
-            return str(error)
-        finally:
-            client.close()
-        return None
+        return redis_amiss(self.url)
 
     def check(self) -> None:
         """Prove that it answers.
@@ -114,11 +90,7 @@ class RedisServer:
         Raises:
             StackBroken: it does not.
         """
-        if not self.child.running:
-            raise StackBroken(self.child.says("is not running"))
-        amiss = self.amiss()
-        if amiss is not None:
-            raise StackBroken(self.child.says(f"does not answer ({amiss})"))
+        prove(self.child, self.amiss)
 
     def _configuration(self) -> Path:
         return self.child.folder / "redis.conf"

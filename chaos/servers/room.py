@@ -5,8 +5,6 @@ import pwd
 import secrets
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Self
@@ -14,7 +12,8 @@ from typing import Self
 import psutil
 
 from chaos.servers import guardian
-from chaos.stacks.contract import StackBroken, StackMissing
+from chaos.servers.keeper import Keeper
+from chaos.stacks.contract import StackMissing
 
 FIRST_PORT = 15_000
 LAST_PORT = 31_999
@@ -22,7 +21,6 @@ LAST_PORT = 31_999
 no client can occupy a server's port while the server is down."""
 
 TRIES = 200
-CLEARED_S = 15.0
 
 
 class Room:
@@ -35,7 +33,7 @@ class Room:
     def __init__(self, within: str | None = None) -> None:
         self.folder = Path()
         self._within = within
-        self._guardian: subprocess.Popen[bytes] | None = None
+        self._keeper: Keeper | None = None
 
     def __enter__(self) -> Self:
         """Make the directory and start its guardian.
@@ -50,7 +48,10 @@ class Room:
         except OSError as error:
             raise StackMissing(f"temporary directory: {error}; set TMPDIR to a place") from error
         try:
-            self._appoint_guardian()
+            self._keeper = Keeper(
+                ["-P", guardian.__file__, str(self.folder)],
+                {**os.environ, "PYTHONPATH": str(Path(psutil.__file__).parents[1])},
+            )
         except BaseException:
             self.__exit__()
             raise
@@ -58,33 +59,11 @@ class Room:
 
     def __exit__(self, *failure: object) -> None:
         """Have the guardian clear the room, and wait until it has."""
-        keeper = self._guardian
-        if keeper is not None:
-            assert keeper.stdin is not None
-            assert keeper.stdout is not None
-            keeper.stdin.close()
-            try:
-                keeper.wait(CLEARED_S)
-            except subprocess.TimeoutExpired:
-                keeper.kill()
-                keeper.wait()
-            keeper.stdout.close()
-            self._guardian = None
+        if self._keeper is not None:
+            self._keeper.dismiss()
+            self._keeper = None
         if self.folder.exists():
             guardian.clear(self.folder)
-
-    def _appoint_guardian(self) -> None:
-        self._guardian = subprocess.Popen(  # noqa: S603 - this Python, our own script
-            [sys.executable, "-P", guardian.__file__, str(self.folder)],
-            env={**os.environ, "PYTHONPATH": str(Path(psutil.__file__).parents[1])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            cwd="/",
-        )
-        assert self._guardian.stdout is not None
-        if self._guardian.stdout.readline() != b"ready\n":
-            raise StackBroken("guardian: it ended at its start; its words are on standard error")
 
     def admit(self, program: Path) -> None:
         """Note a server's executable, so that the guardian may kill it. Before it is started."""

@@ -32,20 +32,12 @@ class ToxiproxyServer:
         """
         command = [str(self.program), "-host", "127.0.0.1", "-port", str(self.port)]
         self.child.start(command, {"PATH": "/usr/bin:/bin", "LOG_LEVEL": "warn"})
-        self.child.await_healthy(self.amiss)
+        self.child.await_healthy(self.api.amiss)
         self.api.require()
         for target, (listen, upstream) in ports.items():
             self.api.create(
                 PROXIES[target], listen=f"127.0.0.1:{listen}", upstream=f"127.0.0.1:{upstream}"
             )
-
-    def amiss(self) -> str | None:
-        """Say why it is not healthy; None: it answers."""
-        try:
-            self.api.version()
-        except StackBroken as error:
-            return str(error)
-        return None
 
     def check(self) -> None:
         """Prove that it runs and that its proxies let everything through.

@@ -16,7 +16,7 @@ from chaos.containers.compose_command import compose, toxiproxy_folder
 from chaos.containers.container import Container
 from chaos.containers.engine import connect, engine_host
 from chaos.containers.leftovers import Custody, Owner, remove_leftovers
-from chaos.containers.servers import PostgresContainer, RedisContainer, prove
+from chaos.containers.servers import PostgresContainer, RedisContainer
 from chaos.faults import (
     DatabaseRestart,
     Death,
@@ -175,8 +175,8 @@ class ComposeStack:
         """See `Stack`."""
         if not self.toxiproxy.running:  # first: the others are reached through its network
             raise StackBroken(self.toxiproxy.says("is not running"))
-        prove(self.redis)
-        prove(self.database)
+        self.redis.check()
+        self.database.check()
         self.network.check()
 
     def _create(self, client: "DockerClient", exits: ExitStack) -> None:
@@ -218,18 +218,11 @@ class ComposeStack:
         self._lives = {Target.REDIS: Life(self.redis), Target.DATABASE: Life(self.database)}
 
     def _await_healthy(self) -> None:
-        self.toxiproxy.await_healthy(self._toxiproxy_amiss)
+        self.toxiproxy.await_healthy(self.network.api.amiss)
         self.network.api.require()
         self.network.check()
         self.redis.child.await_healthy(self.redis.amiss)
         self.database.child.await_healthy(self.database.amiss)
-
-    def _toxiproxy_amiss(self) -> str | None:
-        try:
-            self.network.api.version()
-        except StackBroken as error:
-            return str(error)
-        return None
 
     def _break(self, fault: Fault) -> Breakage:
         match fault:

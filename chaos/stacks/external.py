@@ -9,15 +9,13 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from threading import RLock
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 import psycopg
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -27,6 +25,7 @@ from chaos.injectors.refusals import not_for_servers
 from chaos.injectors.toxiproxy_api import ToxiproxyApi
 from chaos.persistence import Persistence
 from chaos.servers.empty_database import empty
+from chaos.servers.health import PostgresConnection, postgres_amiss, redis_amiss, redis_client
 from chaos.stacks.breakages import Breakages
 from chaos.stacks.contract import Breakage, Endpoints, StackBroken, StackMissing
 
@@ -187,7 +186,7 @@ class ExternalStack:
                 )
 
     def _renew_redis(self, persistence: Persistence) -> None:
-        client = _client(self.redis_url)
+        client = redis_client(self.redis_url, ask_s=ASK_S)
         try:
             kept = _persistence(client.config_get("save"), client.config_get("append*"))
             if kept is not persistence:
@@ -221,22 +220,11 @@ class ExternalStack:
             raise StackBroken(said) from error
 
     def _redis_amiss(self, *, direct: bool) -> str | None:
-        client = _client(self.endpoints_of(direct=direct)[0])
-        try:
-            client.ping()
-        except (redis.RedisError, OSError) as error:
-            return str(error)
-        finally:
-            client.close()
-        return None
+        return redis_amiss(self.endpoints_of(direct=direct)[0], ask_s=ASK_S)
 
     def _db_amiss(self, *, direct: bool) -> str | None:
-        try:
-            with self._connect(direct=direct) as connection:
-                connection.execute("SELECT 1")
-        except psycopg.Error as error:
-            return _line(error)
-        return None
+        said = postgres_amiss(partial(self._connect, direct=direct))
+        return None if said is None else said.splitlines()[0]
 
     def endpoints_of(self, *, direct: bool) -> tuple[str, str]:
         """The URLs of Redis and of the database, through the proxies or directly."""
@@ -244,7 +232,7 @@ class ExternalStack:
             return self.redis_url, self.database_url.render_as_string(hide_password=False)
         return self.endpoints.redis_url, self.endpoints.database_url
 
-    def _connect(self, *, direct: bool) -> "psycopg.Connection[tuple[object, ...]]":
+    def _connect(self, *, direct: bool) -> PostgresConnection:
         url = make_url(self.endpoints_of(direct=direct)[1]).set(drivername="postgresql")
         return psycopg.connect(
             url.render_as_string(hide_password=False),
@@ -281,16 +269,6 @@ def _remedy(target: Target, said: str) -> str:
     if "does not exist" in text or "out of range" in text:
         return f"create it, or name another in {_URL_OPTIONS[target]}"
     return f"start it, or correct {_URL_OPTIONS[target]}"
-
-
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=ASK_S,
-        socket_connect_timeout=ASK_S,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 def _persistence(save: Any, append: Any) -> Persistence:

@@ -8,8 +8,8 @@ from model.exploring.kernel import BEGIN, Actor, ChoosingKernel, Stop
 from model.exploring.small_world import SmallWorld
 from model.history import History, Operation, Outcome
 from model.kernel import EPOCH_S, ServerDied
+from model.outcomes import ENDINGS, write_down
 from reservation.api import CheckoutRequest, Hold, HoldRequest
-from reservation.errors import NotApplied, Refused, UnknownOutcome
 
 PRICE_CENTS = 5000
 
@@ -101,22 +101,13 @@ def perform(
     try:
         answer = call(actor.server.strategy)
         operation.outcome = Outcome.OK
-    except Refused as refusal:
-        operation.outcome = Outcome.REFUSED
-        operation.reason = type(refusal).__name__
-    except NotApplied as failure:
-        operation.outcome = Outcome.NOT_APPLIED
-        operation.reason = str(failure)
-    except UnknownOutcome as failure:
-        operation.outcome = Outcome.UNKNOWN
-        operation.reason = str(failure)
-    except ServerDied:
-        if actor.leaving:
-            raise
-        actor.dying = False
-        stage.renew_server(actor)
-        operation.outcome = Outcome.UNKNOWN
-        operation.reason = "the application server died"
+    except ENDINGS as error:
+        if isinstance(error, ServerDied):
+            if actor.leaving:
+                raise
+            actor.dying = False
+            stage.renew_server(actor)
+        write_down(operation, error)
     kernel.read_clock = True
     operation.completed_s = kernel.stamp_s + 0.5e-6
     actor.io.update(f"{operation.kind} {operation.outcome} {operation.reason}".encode())

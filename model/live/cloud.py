@@ -12,7 +12,7 @@ from typing import Any
 import simpy
 
 from chaos.stacks.contract import Endpoints
-from model.deployment import Host
+from model.deployment import Host, first_alive
 from model.history import Operation
 from model.kernel import EPOCH_S, ServerDied
 from model.link import Pace
@@ -25,7 +25,7 @@ from model.live.server import AppServer, News
 from model.live.timescale import LEAST_BACKOFF_S, TimeScale
 from model.provider import LedgerEntry
 from model.spec import RunSpec
-from model.streams import stream
+from model.streams import Streams, stream
 from reservation.api import Hold, PaymentStatus, Strategy
 from reservation.errors import NotApplied
 
@@ -71,7 +71,7 @@ class LiveCloud:
         self.on_sprung: Callable[..., None] = _nobody
         self.on_lost: Callable[[str], None] = _nobody
         self._dictation: Strategy = wire.Dictation(self._as_told)
-        self._draws: dict[tuple[str, str | int], Random] = {}
+        self._streams = Streams(spec.seed)
         self._deadlines: dict[tuple[str, float], float] = {}  # a hold's, as the server told it
         self.provider = LiveProvider(
             loop.env,
@@ -97,20 +97,11 @@ class LiveCloud:
 
     def draw(self, purpose: str, whose: str | int) -> Random:
         """See `model.deployment.Deployment`."""
-        key = (purpose, whose)
-        found = self._draws.get(key)
-        if found is None:
-            found = self._draws[key] = stream(self.spec.seed, purpose, whose)
-        return found
+        return self._streams.draw(purpose, whose)
 
     def server_for(self, number: int) -> AppServer | None:
         """See `model.deployment.Deployment`."""
-        count = len(self.servers)
-        for step in range(count):
-            server = self.servers[(number + step) % count]
-            if server.alive:
-                return server
-        return None
+        return first_alive(self.servers, number)
 
     def attend(
         self,

@@ -27,6 +27,7 @@ from chaos.faults import (
     PaymentTimeouts,
     PlannedFault,
     Slow,
+    SlowFsync,
     SweeperStopped,
     Target,
     UnsupportedFault,
@@ -256,6 +257,10 @@ class LiveInjector:
                 yield from self._break_stack(fault, span, release)
 
     def _break_stack(self, fault: Fault, span: FaultSpan, release: Released) -> Steps:
+        if isinstance(fault, SlowFsync) and not self._has_redis:
+            span.detail = "this strategy has no Redis"
+            release(False)
+            return
         loop = self.cloud.loop
         wall_fault = for_stack(fault, loop.scale)
         breakage: Breakage = yield loop.in_thread(lambda: self._strike_stack(wall_fault))
@@ -278,7 +283,7 @@ class LiveInjector:
     def _lose_replies(self, fault: LostReplies, span: FaultSpan, release: Released) -> Steps:
         target = fault.target.value
         if fault.target is Target.REDIS and not self._has_redis:
-            span.detail, span.struck = "this strategy has no Redis", False
+            span.detail = "this strategy has no Redis"
             release(False)
             return
         before = self._lost.get(target, 0)

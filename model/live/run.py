@@ -92,7 +92,7 @@ def run_live(spec: RunSpec, arm: Arm) -> RunResult:
             StrategyCrashed: the code under test broke in a way it never should.
     """
     check_live(spec, arm)
-    history = new_history(spec)
+    history = new_history(spec, resolve_plan(spec.fault, spec.scenario))
     history.meta.update(arm="live", stack=arm.stack.name, time_factor=arm.factor, trace_hash=None)
     try:
         with RealTime(TimeScale(arm.factor), arm.stop) as loop:

@@ -1,9 +1,9 @@
 """The private room: what an unprivileged user may reach in it, and its ports."""
 
 import os
-import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from chaos.servers.room import FIRST_PORT, LAST_PORT, Room, free_ports
@@ -65,8 +65,8 @@ def test_a_closed_room_says_who_it_is_for() -> None:
     """Its directory is mode 700 and gone afterwards, and the guardian with it."""
     with Room() as room:
         assert room.folder.stat().st_mode & 0o777 == 0o700
-        keeper = room._guardian
-        assert isinstance(keeper, subprocess.Popen)
-        assert keeper.poll() is None
-    assert keeper.poll() == 0
+        assert room._keeper is not None
+        guardian = psutil.Process(room._keeper.pid)
+        assert guardian.is_running()
+    assert not guardian.is_running()
     assert not room.folder.exists()

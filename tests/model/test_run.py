@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from model.history import Outcome
 from model.run import WrongAdmission, simulate
 from model.scenario_file import load_scenario
 from model.spec import RunSpec
+from properties.sometimes import idle_faults
 from reservation.catalogue import STRATEGIES
 
 SMALL = {"arrivals.buyers": "40", "sale.capacity": "12"}
@@ -36,6 +38,24 @@ def spec(strategy: str = "redis-hold", *, seed: int = 1, fault: str = "redis-kil
 def trace_hash(wanted: RunSpec) -> str:
     """The run's hash (at module level, so that another process can be asked for it)."""
     return simulate(wanted).trace_hash
+
+
+@pytest.mark.parametrize(
+    ("strategy", "persistence", "idle"),
+    [
+        ("redis-hold", Persistence.NONE, ["slow fsync"]),
+        ("redis-hold", Persistence.AOF_EVERYSEC, []),
+        ("db-cart", None, []),  # nothing of Redis can break it: that is what is told
+    ],
+)
+def test_a_history_tells_which_faults_were_planned(
+    strategy: str, persistence: Persistence | None, idle: list[str]
+) -> None:
+    """So that a plan of which one fault had nothing to break is not called tested."""
+    planned = spec(strategy, fault="redis-kill+slow-fsync")
+    history = simulate(replace(planned, persistence=persistence)).history
+    assert history.meta["planned_faults"] == ["redis sigkill", "slow fsync"]
+    assert idle_faults(history) == idle
 
 
 @pytest.mark.parametrize("fault", ["none", "redis-kill", "lost-replies", "app-kill", "app-pause"])

@@ -97,6 +97,21 @@ def test_a_fault_run_without_its_fault_proves_nothing(name: str) -> None:
     assert verdict.examined > 0
 
 
+@pytest.mark.parametrize("name", list(INVARIANTS))
+def test_a_plan_is_tested_only_when_each_of_its_faults_struck(name: str) -> None:
+    """Two faults were planned: one that found nothing to break leaves the plan untested."""
+    history = RECORDINGS["good-everything"]()
+    (struck,) = history.faults
+    history.meta["planned_faults"] = [struck.fault, "slow fsync"]
+    idle = FaultSpan(fault="slow fsync", started_s=1.0, ended_s=2.0, struck=False)
+    history.faults = [idle, struck]
+    verdict = judge(history)[name]
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "slow fsync (planned, and had nothing to strike)" in verdict.reason
+    history.faults = [replace(idle, struck=True), struck]
+    assert judge(history)[name].status is Status.HOLDS
+
+
 def test_a_violation_stands_without_its_witness() -> None:
     """A plan that never struck does not excuse an overbooking."""
     history = RECORDINGS["bad-lost-hold-sold-twice"]()
