@@ -73,11 +73,12 @@ def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
     )
     if result.cut_short:
         done = [len(cell.runs) for cell in result.cells]
-        yield Text(
+        told = (
             f"PARTIAL: {result.cut_short}; {sum(done)} of {experiment.runs * len(done)} runs are "
-            f"finished, {min(done)} to {max(done)} a cell",
-            style="bold yellow",
+            f"finished, {min(done)} to {max(done)} a cell"
         )
+        for line in fold(told, wide):
+            yield Text(line, style="bold yellow")
 
 
 def _stories(result: CompareResult, wide: int, *, repeatable: bool) -> Iterator[Text | str]:

@@ -26,6 +26,7 @@ ENDED_S = 10.0
 """How long a server told to stop may take; `docker stop` grants the same, then kills."""
 
 LOG_LINES = 6
+LOG_ENDS = "; its log ends:"
 
 PostgresConnection: TypeAlias = "psycopg.Connection[tuple[object, ...]]"
 
@@ -125,4 +126,4 @@ def end(process: Process, number: signal.Signals) -> bool:
 def last_words(log: Iterable[str]) -> str:
     """The last lines of a log, as the end of a message; empty when there is none."""
     told = [line.strip() for line in log if line.strip()][-LOG_LINES:]
-    return "; its log ends:\n  " + "\n  ".join(told) if told else ""
+    return f"{LOG_ENDS}\n  " + "\n  ".join(told) if told else ""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from chaos.servers.health import LOG_ENDS
 from chaos.stacks.contract import Stack, StackBroken, StackMissing
 from holdfast import interrupts
 from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
@@ -75,6 +76,9 @@ def _run(experiment: Experiment, arm: Arm, choices: LiveChoices) -> ExitStatus:
 
 def _status(live: LiveResult, required: Sequence[str]) -> ExitStatus:
     status = compare_status(live.result, required)
+    log = live.broken.partition(LOG_ENDS)[2]
+    if log:
+        complain(f"its log ends:{log}")
     return ExitStatus.INCONCLUSIVE if live.broken and status is ExitStatus.DONE else status
 
 

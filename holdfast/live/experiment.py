@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.servers.health import LOG_ENDS
 from chaos.stacks.contract import StackError
 from holdfast import interrupts
 from holdfast.cells import CellResult, sum_up
@@ -25,8 +26,8 @@ FAST_END = "holdfast: healing and stopping the servers; once more to stop at onc
 class LiveResult:
     """A comparison on real servers.
 
-    `broken` names the component that died, if one ended the command. `notes` say what weakens the
-    evidence, such as a generator that lagged.
+    `broken` says which component died, if one ended the command, and how its log ends. `notes` say
+    what weakens the evidence, such as a generator that lagged.
     """
 
     result: CompareResult
@@ -77,7 +78,9 @@ class _Live:
             self.cut_short = INTERRUPTED
             return False
         if isinstance(cause, StackError):
-            self.broken = self.cut_short = f"{cause}; the history so far is in {path}"
+            self.broken = str(cause)
+            what = self.broken.partition(LOG_ENDS)[0]
+            self.cut_short = f"{what}; the history so far is in {path}"
             return False
         assert cause is not None
         crash = "".join(traceback.format_exception(cause))
