@@ -13,6 +13,7 @@ import typer
 from holdfast import __version__, interrupts
 from holdfast.options import (
     Agree,
+    AgreeDatabase,
     AllowDestructive,
     Budget,
     Buyers,
@@ -185,6 +186,7 @@ def live(  # noqa: PLR0913 - a command has as many parameters as options
     toxiproxy_url: ToxiproxyUrl = None,
     allow_destructive: AllowDestructive = False,
     agree: Agree = False,
+    agree_db: AgreeDatabase = "sqlite",
     time_factor: TimeFactor = 30.0,
     strategies: Strategies = None,
     faults: LiveFaults = None,
@@ -224,7 +226,9 @@ def live(  # noqa: PLR0913 - a command has as many parameters as options
         allow_destructive=allow_destructive,
     )
 
-    choices = LiveChoices(compare=options, stack=servers, factor=time_factor, agree=agree)
+    choices = LiveChoices(
+        compare=options, stack=servers, factor=time_factor, agree=agree, agree_database=agree_db
+    )
     answer(lambda: run_live(choices))
 
 

@@ -181,6 +181,14 @@ Agree = Annotated[
     bool,
     typer.Option("--agree", help="Simulate the same, with what was measured, and compare."),
 ]
+AgreeDatabase = Annotated[
+    str,
+    typer.Option(
+        "--agree-db",
+        metavar="NAME",
+        help="What --agree simulates on: sqlite, postgres, or postgresql://... (a server).",
+    ),
+]
 TimeFactor = Annotated[
     float,
     typer.Option(

@@ -24,6 +24,7 @@ from holdfast.live.experiment import LiveResult
 from holdfast.matrix import number
 from holdfast.out_folder import cell_as_dict
 from holdfast.terminal import fold
+from model.database import shown
 from model.history import FaultSpan
 from model.history_file import read_history
 from model.live.measure import Measured, RoundTrip, matched_plan, matched_scenario, measure_stack
@@ -62,9 +63,13 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellAgreement:
-    """One cell on both arms. `measured` are the round trips its simulation was given."""
+    """One cell on both arms. `measured` are the round trips its simulation was given.
+
+    `database` is what the simulation ran on.
+    """
 
     live: CellResult
+    database: str
     measured: Measured
     numbers: Mapping[str, Compared]
 
@@ -72,44 +77,50 @@ class CellAgreement:
 Stacked = Mapping[Persistence | None, Measured]
 
 
-def measure_before(experiment: Experiment, arm: Arm) -> Stacked:
+def measure_before(experiment: Experiment, arm: Arm, database: str) -> Stacked:
     """Measure the stack once for each persistence that is compared.
 
     Raises:
         UnsupportedFault: the simulated arm cannot do one of the faults.
+        UnknownDatabase, DatabaseUnavailable: `database`, to simulate on, cannot be had.
         StackBroken: a server did not become healthy.
     """
     for cell in experiment.cells:
-        check_simulated(replace(experiment.spec(cell, 0), database="sqlite"))
+        check_simulated(replace(experiment.spec(cell, 0), database=database))
     modes = dict.fromkeys(cell.persistence for cell in experiment.cells)
     return {mode: measure_stack(arm.stack, mode) for mode in modes}
 
 
-def agree(live: LiveResult, measured: Stacked) -> list[CellAgreement]:
-    """Simulate every finished live run with what was measured, and compare."""
+def agree(live: LiveResult, measured: Stacked, database: str) -> list[CellAgreement]:
+    """Simulate every finished live run on `database` with what was measured, and compare."""
     experiment = live.result.experiment
     return [
-        _cell(experiment, result, measured[result.cell.persistence], live.factor)
+        _cell(experiment, result, measured[result.cell.persistence], live.factor, database)
         for result in live.result.cells
         if any(not run.crash for run in result.runs)
     ]
 
 
 def _cell(
-    experiment: Experiment, result: CellResult, measured: Measured, factor: float
+    experiment: Experiment, result: CellResult, measured: Measured, factor: float, database: str
 ) -> CellAgreement:
     scenario = matched_scenario(experiment.scenario, measured, TimeScale(factor))
     runs = [run for run in result.runs if not run.crash]
     simulated = [
         _simulated(
-            replace(experiment.spec(result.cell, run.run), scenario=scenario, database="sqlite"),
+            replace(experiment.spec(result.cell, run.run), scenario=scenario, database=database),
             _spans(run),
             factor,
         )
         for run in runs
     ]
     pairs = list(zip([run.metrics for run in runs], simulated, strict=True))
-    return CellAgreement(live=result, measured=measured, numbers=compare_numbers(pairs))
+    return CellAgreement(
+        live=result,
+        database=shown(database),
+        measured=measured,
+        numbers=compare_numbers(pairs),
+    )
 
 
 def _spans(run: JudgedRun) -> list[FaultSpan]:
@@ -155,7 +166,8 @@ def agreement_lines(found: Sequence[CellAgreement], wide: int) -> Iterator[Text 
     """Lay both arms out side by side."""
     for cell in found:
         yield Text(f"{cell.live.cell.strategy.title}, {cell.live.cell.conditions}", style="bold")
-        yield f"  measured: {_told(cell.measured)}"
+        measured = f"measured: {_told(cell.measured)}; simulated on {cell.database}"
+        yield from fold(measured, wide, first="  ")
         pairs = max((compared.live.n for compared in cell.numbers.values()), default=0)
         yield f"  {pairs} pairs; what was 0 in all may come in {_bound(pairs)} of runs (95 %)"
         yield Text(f"  {'':<18}{'simulated':>15}{'live':>15}{'live - simulated':>20}", style="dim")
@@ -205,6 +217,7 @@ def agreement_as_dicts(found: Sequence[CellAgreement]) -> list[dict[str, Any]]:
     return [
         {
             **cell_as_dict(cell.live.cell),
+            "database": cell.database,
             "measured_ms": {
                 name: {"median": trip.median_ms, "p99": trip.p99_ms}
                 for name, trip in (

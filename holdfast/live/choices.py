@@ -17,6 +17,7 @@ class LiveChoices:
     stack: StackChoice
     factor: float
     agree: bool
+    agree_database: str
 
 
 def run_live(choices: LiveChoices) -> ExitStatus:

@@ -19,6 +19,7 @@ from holdfast.live.experiment import FAST_END, LiveResult, run_live_experiment
 from holdfast.live.report import live_as_dict, print_live
 from holdfast.live.stacks import make_stack
 from holdfast.terminal import output, progress_bar, reader_may_leave
+from model.database import SQLITE, DatabaseUnavailable, UnknownDatabase, prepare
 from model.live.nursery import Nursery
 from model.live.run import Arm
 from model.run import sweep_bound_s
@@ -28,6 +29,7 @@ from model.scenario_file import load_scenario
 def run_live_command(choices: LiveChoices) -> ExitStatus:
     """Run on real servers, print, and gate on what is required."""
     check_required(choices.compare.required)
+    _prepare_agreement(choices)
     experiment = _experiment(choices)
     stack = make_stack(choices.stack)
     _say_how_long(experiment, choices.factor)
@@ -42,6 +44,18 @@ def run_live_command(choices: LiveChoices) -> ExitStatus:
     except StackBroken as error:
         complain(str(error))
         return ExitStatus.INCONCLUSIVE
+
+
+def _prepare_agreement(choices: LiveChoices) -> None:
+    """Find or start what the other arm is simulated on, before any server is."""
+    if choices.agree_database == SQLITE:
+        return
+    if not choices.agree:
+        raise WrongCommand("--agree-db: goes with --agree")
+    try:
+        prepare(choices.agree_database)
+    except (UnknownDatabase, DatabaseUnavailable) as error:
+        raise WrongCommand(str(error).replace("--db", "--agree-db")) from error
 
 
 @contextmanager
@@ -60,12 +74,12 @@ def _started(stack: Stack) -> Iterator[Stack]:
 def _run(experiment: Experiment, arm: Arm, choices: LiveChoices) -> ExitStatus:
     options = choices.compare
     total = len(experiment.cells) * experiment.runs
-    measured = measure_before(experiment, arm) if choices.agree else {}
+    measured = measure_before(experiment, arm, choices.agree_database) if choices.agree else {}
     with progress_bar(f"{total} live runs") as on_run:
         live = run_live_experiment(
             experiment, arm, out=options.out, budget_s=options.budget_s, on_run=on_run
         )
-    agreements = agree(live, measured) if choices.agree else None
+    agreements = agree(live, measured, choices.agree_database) if choices.agree else None
     with reader_may_leave():
         if options.as_json:
             print_json(live_as_dict(live, agreements))

@@ -46,6 +46,7 @@ def test_it_says_how_many_would_be_flagged_by_chance(runs: int, says: str) -> No
     title = SimpleNamespace(strategy=SimpleNamespace(title="x"), conditions="no fault")
     cell = SimpleNamespace(
         live=SimpleNamespace(cell=title),
+        database="sqlite",
         measured=Measured(redis=trip, statement=trip, commit=trip),
         numbers=compare_numbers(both),
     )

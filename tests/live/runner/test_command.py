@@ -146,11 +146,11 @@ def ended(processes: list[psutil.Process]) -> bool:
     ]
 
 
-def test_a_quiet_tiny_sale_agrees_with_its_simulation(tiny: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_quiet_tiny_sale_agrees_with_its_simulation(tiny: Path, database: str) -> None:
     """The document has the contract's shape, and nothing but latency differs without a fault."""
-    done = run(
-        tiny.parent, tiny, "--faults", "none", *ONE, "--runs", 3, "--agree", "--format", "json"
-    )
+    agree = ("--agree", "--agree-db", database, "--format", "json")
+    done = run(tiny.parent, tiny, "--faults", "none", *ONE, "--runs", 3, *agree)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["command"] == "live"
@@ -159,6 +159,7 @@ def test_a_quiet_tiny_sale_agrees_with_its_simulation(tiny: Path) -> None:
     (cell,) = document["cells"]
     assert cell["verdicts"]["hold-honoured"]["status"] == "holds"
     (agreement,) = document["agreement"]
+    assert agreement["database"] == database
     assert agreement["measured_ms"]["commit"]["median"] > 0.0
     for name in ("overbooked_tickets", "broken_promises", "leaked_tickets", "sold_tickets"):
         assert agreement["numbers"][name]["disagrees"] is False, agreement["numbers"]
@@ -210,6 +211,8 @@ def test_the_default_factor_is_the_one_that_is_explained() -> None:
             ),
             "--stack external: ",
         ),
+        (("--agree-db", "postgres"), "--agree-db: goes with --agree"),
+        (("--agree", "--agree-db", "oracle"), "--agree-db: 'oracle' is unknown"),
         (("--redis-url", "redis://127.0.0.1:1"), "--redis-url: goes with --stack external"),
         (("--time-factor", "2000"), "2000 is more than 300"),
         (("--require", "luck"), "--require: 'luck' is unknown"),
