@@ -35,6 +35,8 @@ LEVELS = {
 }
 _NAMES = {level: name.replace("-", " ").upper() for name, level in LEVELS.items()}
 _IDLE = int(TransactionStatus.IDLE)
+_OPEN = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR})
+_NO_SNAPSHOT = frozenset({None, psycopg.IsolationLevel.READ_COMMITTED})
 
 
 class VirtualConnection(psycopg.Connection[Any]):
@@ -47,6 +49,8 @@ class VirtualConnection(psycopg.Connection[Any]):
     poll: "select.poll"
     began_s = 0.0
     flight: Flight | None = None
+    only_read = False  # the open transaction has, and holds no snapshot: nobody sees its end
+    owes = False  # such a transaction's rollback, which goes with what is asked next
 
     def bind(self, server: "PostgresServer") -> None:
         """Belong to a run."""
@@ -72,7 +76,19 @@ class VirtualConnection(psycopg.Connection[Any]):
         """What psycopg does by itself (a setting of this connection), after what is still owed."""
         if not self.ended:
             self.server.pay_debt()
+            self.pay()
         return super().wait(gen, *args, **more)
+
+    def pay(self) -> None:
+        """Execute the rollback that was left, if one was."""
+        if self.owes:
+            self.owes = False
+            self.roll_back()
+
+    def roll_back(self) -> None:
+        """Undo what is open, without crossing anything."""
+        if self.pgconn.transaction_status in _OPEN:
+            self.pgconn.exec_(b"ROLLBACK")
 
     def cursor(self, name: str = "", **_more: Any) -> Any:
         """A cursor.
@@ -90,6 +106,7 @@ class VirtualConnection(psycopg.Connection[Any]):
         if statement.defines:
             self.server.schema_asks_time |= statement.asks_time
             stock.schema += 1
+            stock.hides |= statement.hides
         if self._schema != stock.schema:  # results may have other columns now
             self._schema = stock.schema
             self._forms = {}
@@ -137,9 +154,16 @@ class VirtualConnection(psycopg.Connection[Any]):
     def _ask(self, statement: sql.Statement, form: Form, parameters: Any) -> abc.PGresult:
         """Send one statement, with the BEGIN it may need, and await its answer."""
         form.fill(statement.text, parameters)
-        before = self._begin() if self.at_rest and not self._autocommit else ()
+        begins = self.at_rest and not self._autocommit
+        before = self._begin() if begins else ()
+        if not statement.of_rows:
+            self.server.pay_readers()
+        if self.owes:
+            self.owes = False
+            before = (b"ROLLBACK", *before)
         if self.server.debtor is not None:
             before = self._settle_debt(before)
+        self.only_read = (begins or self.only_read) and statement.reads
         sending = form.send(self.pgconn, before)
         flight = self.flight = Flight(self, frees=statement.frees, piped=sending.piped)
         try:
@@ -151,10 +175,15 @@ class VirtualConnection(psycopg.Connection[Any]):
         """COMMIT or ROLLBACK.
 
         Nobody can see when a rollback is executed if nobody waits and nobody asks: it is left until
-        somebody does. Most often this connection asks next, and both go in one message.
+        somebody does. Most often this connection asks next, and both go in one message. If it has
+        only read, others may ask before: under READ COMMITTED it keeps nothing they could miss but
+        the right to read its tables (`pay_readers`).
         """
         server = self.server
         if verb == "ROLLBACK" and not server.waiting:
+            if self.only_read and self._keeps_no_snapshot() and not server.stock.hides:
+                self.owes = True
+                return []
             server.pay_debt()
             server.debtor = self
             return []
@@ -174,7 +203,11 @@ class VirtualConnection(psycopg.Connection[Any]):
     @property
     def at_rest(self) -> bool:
         """Whether no transaction is open, or only one whose rollback is still to be sent."""
-        return self.pgconn.transaction_status == _IDLE or self.server.debtor is self
+        idle = self.pgconn.transaction_status == _IDLE
+        return idle or self.owes or self.server.debtor is self
+
+    def _keeps_no_snapshot(self) -> bool:
+        return self.isolation_level in _NO_SNAPSHOT
 
     def _go(self, label: str, travel: TravelTime) -> float:
         try:
@@ -199,6 +232,7 @@ class VirtualConnection(psycopg.Connection[Any]):
 
     def _tell_time(self) -> None:
         self.server.pay_debt()
+        self.pay()
         now_s = self.server.now_s
         began_s = now_s if self.at_rest else self.began_s
         self.pgconn.exec_(

@@ -107,7 +107,8 @@ class PostgresServer:
         if flight is not None and not flight.over:
             self.interrupt(flight)
             flight.error = _disconnected()
-        _roll_back(connection)
+        connection.owes = False
+        connection.roll_back()
         connection.leave()
         self.settle()
 
@@ -126,6 +127,7 @@ class PostgresServer:
         self.alive = False
         self.pay_debt()
         for connection in list(self.sessions):
+            connection.pay()
             at_rest = psycopg.pq.TransactionStatus.IDLE
             if connection.flight is None and connection.pgconn.transaction_status == at_rest:
                 connection.ended = True
@@ -141,7 +143,12 @@ class PostgresServer:
         """Execute the rollback that was left (see `VirtualConnection`), before anybody asks."""
         debtor, self.debtor = self.debtor, None
         if debtor is not None:
-            _roll_back(debtor)
+            debtor.roll_back()
+
+    def pay_readers(self) -> None:
+        """Execute the rollbacks of those who have only read: somebody may want their tables."""
+        for connection in self.sessions:
+            connection.pay()
 
     # Statements.
 
@@ -317,12 +324,6 @@ def in_a_cycle(pid: int, edges: Mapping[int, Sequence[int]]) -> bool:
 
 def _readable(fileno: int, timeout_ms: float) -> bool:
     return bool(select.select([fileno], [], [], timeout_ms / 1000.0)[0])
-
-
-def _roll_back(connection: "VirtualConnection") -> None:
-    status = connection.pgconn.transaction_status
-    if status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}:
-        connection.pgconn.exec_(b"ROLLBACK")
 
 
 def _disconnected() -> psycopg.OperationalError:

@@ -40,6 +40,21 @@ _REFUSED = re.compile(
 )
 _FREES = re.compile(r"advisory_unlock|^\s*ROLLBACK\s+TO\b", re.IGNORECASE)
 _DEFINES = re.compile(r"\s*(CREATE|ALTER)\b", re.IGNORECASE)
+_HIDES = re.compile(r"\s*(CREATE|ALTER)\b.*\b(VIEW|RULE|POLICY)\b", re.IGNORECASE | re.DOTALL)
+_OF_ROWS = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|MERGE|VALUES|WITH)\b(?!.*;)", re.IGNORECASE | re.DOTALL
+)
+_READS = re.compile(r"\s*SELECT\b(?!.*(\b(FOR|INTO)\b|;|\"\s*\())", re.IGNORECASE | re.DOTALL)
+_CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+_HARMLESS = frozenset(_SHADOWED).union(
+    re.findall(
+        r"\w+",
+        "all and any as by case cast coalesce count distinct else exists filter from greatest"
+        " having in join least lower max min not numeric on or over select sum then upper values"
+        " varchar when where",
+    )
+)
+"""What may stand before a parenthesis in a text that surely only reads."""
 
 
 class StatementRefused(RuntimeError):
@@ -50,7 +65,9 @@ class StatementRefused(RuntimeError):
 class Statement:
     """A statement's text as it is sent.
 
-    `frees`: it may free locks before a commit. `defines`: what it says may run later (a default).
+    `frees`: it may free locks before a commit. `defines`: what it says may run later (a default);
+    `hides`: it may run in what only seems to read (a view). `reads`: it surely does nothing else,
+    and locks no row. `of_rows`: the only locks on tables it asks for go with those of readers.
     """
 
     text: str
@@ -58,6 +75,9 @@ class Statement:
     asks_time: bool
     frees: bool
     defines: bool
+    hides: bool
+    reads: bool
+    of_rows: bool
 
 
 _known: dict[str, Statement] = {}
@@ -84,8 +104,17 @@ def read(text: str) -> Statement:
             asks_time=_ASKS.search(sent) is not None,
             frees=_FREES.search(text) is not None,
             defines=_DEFINES.match(text) is not None,
+            hides=_HIDES.match(text) is not None,
+            reads=_only_reads(text),
+            of_rows=_OF_ROWS.match(text) is not None,
         )
     return known
+
+
+def _only_reads(text: str) -> bool:
+    """Whether a statement is a SELECT that locks no row and calls only what is known to read."""
+    called = {name.lower() for name in _CALLED.findall(text)}
+    return _READS.match(text) is not None and called <= _HARMLESS
 
 
 def _no(_text: str) -> bool:

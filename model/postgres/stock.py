@@ -57,6 +57,7 @@ class Stock:
         self._idle: list[VirtualConnection] = []
         self.processor = Processor(self.address.folder)
         self.schema = 0  # grows with each change of the tables
+        self.hides = False  # whether something may run in what only seems to read, such as a view
         self.explored: list[VirtualConnection] = []  # idle, of `model.exploring`
         self.tenant: PostgresServer | None = None  # one run at a time
         self.admin = self._connect_admin()
