@@ -119,9 +119,15 @@ def print_exploration(found: Exploration, stories: Sequence[Told]) -> None:
         put(console, line)
     if never:
         put(console, f"never reached: {', '.join(never)}")
+    before: dict[tuple[str, ...], str] = {}
     for told in stories:
         put(console)
-        print_counterexample(told.found, console)
+        above = before.setdefault(tuple(_events(told.found, columns)), told.found.invariant)
+        if above == told.found.invariant:
+            print_counterexample(told.found, console)
+        else:
+            _print_conclusion(told.found, console)
+            put(console, f"  told above, under {above}")
         put(console, told.replay)
 
 
@@ -161,13 +167,16 @@ def _heading(found: Exploration, columns: int) -> list[Text | str]:
 
 def print_counterexample(found: Counterexample, console: Any) -> None:
     """Print what is wrong, the turns that matter, and the table."""
-    columns = width(console)
-    for line in fold(conclusion(found), columns):
+    _print_conclusion(found, console)
+    for line in _events(found, width(console)):
+        put(console, line)
+
+
+def _print_conclusion(found: Counterexample, console: Any) -> None:
+    for line in fold(conclusion(found), width(console)):
         put(console, Text(line, style=STYLES[Status.VIOLATED]))
-    for line in fold("; ".join(story(found)), columns, "  "):
-        put(console, line)
-    for line in legend(found, columns):
-        put(console, line)
-    put(console)
-    for line in table(found, columns):
-        put(console, line)
+
+
+def _events(found: Counterexample, columns: int) -> list[str]:
+    told = fold("; ".join(story(found)), columns, "  ")
+    return [*told, *legend(found, columns), "", *table(found, columns)]

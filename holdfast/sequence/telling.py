@@ -28,6 +28,9 @@ class Cell:
     answer: str = ""  # what was answered to the buyer here
 
 
+_OPENED = "b'OK'; b'QUEUED'"
+
+
 def actors_of(found: Counterexample) -> list[str]:
     """Everybody who moves, in the order of their names; the world's own column is last."""
     names = {turn.actor for turn in found.turns}
@@ -152,6 +155,9 @@ def _crossing_words(turn: Turn) -> str:
 
 
 def _short(result: str) -> str:
+    """An answer in one line; of a transaction's many, the last: what EXEC gave."""
+    if result.startswith(_OPENED):
+        result = result.rpartition("; ")[2]
     return result if len(result) <= 40 else result[:37] + "..."  # noqa: PLR2004 - a line's worth
 
 

@@ -89,6 +89,17 @@ def test_a_counterexample_is_told_at_any_width(tmp_path: Path, columns: int) -> 
         assert mark in picture
 
 
+def test_the_same_events_are_told_once(tmp_path: Path) -> None:
+    """Three invariants break in one story: its table is printed under the first of them."""
+    code, printed, _ = call("explore", "redis-hold-racy", "--out", str(tmp_path))
+    assert code == 0
+    assert printed.count("VIOLATED: ") == 3
+    assert printed.count("told above, under no-overbooking") == 2
+    assert printed.count("=> B pays for 1 ticket: order 2") == 1
+    assert printed.count("holdfast replay ") == 3
+    assert "QUEUED" not in printed  # of a transaction, what EXEC answered
+
+
 def test_a_table_of_six_buyers_fits() -> None:
     """Six buyers and what strikes, in 80 columns: no line is wider, no actor is left out."""
     small = SmallWorld(
