@@ -16,6 +16,7 @@ from properties.exploration.shrinking import Counterexample
 MARKS = "①②③"
 WAITS = "waits for "  # a statement that was not answered in its turn
 WORLD = ""  # the column of what is nobody's move
+_OPENED = "b'OK'; b'QUEUED'"  # what the commands of a MULTI are answered before its EXEC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +27,6 @@ class Cell:
     text: str
     mark: str = ""
     answer: str = ""  # what was answered to the buyer here
-
-
-_OPENED = "b'OK'; b'QUEUED'"
 
 
 def actors_of(found: Counterexample) -> list[str]:
