@@ -1,6 +1,7 @@
 """Operations and faults in a few plain words: the same in stories and in replays."""
 
 from model.history import FaultSpan, Operation, Outcome
+from properties.telling import tickets
 
 ASKED = {
     "hold": "hold {what}",
@@ -14,11 +15,6 @@ ASKED = {
 def at(time_s: float) -> str:
     """Write a time: seconds after the sale opened, to the millisecond."""
     return f"{time_s:.3f}"
-
-
-def tickets(count: int) -> str:
-    """Write a number of tickets."""
-    return f"{count} ticket" if count == 1 else f"{count} tickets"
 
 
 def what(operation: Operation) -> str:

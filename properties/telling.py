@@ -1,9 +1,14 @@
-"""Which operations and actors tell a violation."""
+"""Which operations and actors tell a violation, and in which words."""
 
 from collections.abc import Iterable
 
 from model.history import Operation
 from properties.evidence import HoldLife, Sold
+
+
+def tickets(count: int, kind: str = "") -> str:
+    """Write a number of tickets, perhaps of a `kind`: 1 ticket, 2 unsold tickets."""
+    return f"{count} {kind}{' ' * bool(kind)}ticket{'s' * (count != 1)}"
 
 
 def in_order(operations: Iterable[Operation]) -> tuple[int, ...]:

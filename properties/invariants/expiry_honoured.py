@@ -4,7 +4,7 @@ from math import inf
 
 from model.history import Outcome
 from properties.evidence import Evidence, Sold
-from properties.telling import life_op_ids
+from properties.telling import life_op_ids, tickets
 from properties.verdicts import Invariant, Verdict, Violation, conclude
 
 NAME = "expiry-honoured"
@@ -58,7 +58,7 @@ def _late_sale(sale: Sold, paid_s: float, deadline_s: float) -> Violation:
         invariant=NAME,
         message=(
             f"{sale.owner}'s hold had ended at {deadline_s:.1f} s; the payment came "
-            f"{paid_s - deadline_s:.1f} s later and {sale.label} over {sale.quantity} tickets "
+            f"{paid_s - deadline_s:.1f} s later and {sale.label} over {tickets(sale.quantity)} "
             "was made all the same"
         ),
         at_s=max(paid_s, sale.at_s),

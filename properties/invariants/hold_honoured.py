@@ -8,7 +8,7 @@ refusal itself came before that deadline.
 
 from model.history import Operation, Outcome
 from properties.evidence import Evidence, HoldLife, answered, ended_s
-from properties.telling import life_op_ids
+from properties.telling import life_op_ids, tickets
 from properties.verdicts import Invariant, Verdict, Violation, conclude
 
 NAME = "hold-honoured"
@@ -95,7 +95,7 @@ def _broken_promise(life: HoldLife, refusal: Operation, evidence: Evidence) -> V
     deadline_s = life.told_deadline_s(refusal.invoked_s)
     paid = "tried to pay" if captured_s is None else f"paid at {captured_s:.1f} s"
     message = (
-        f"{life.actor} held {granted.quantity} tickets until {deadline_s:.1f} s, {paid} and "
+        f"{life.actor} held {tickets(granted.quantity)} until {deadline_s:.1f} s, {paid} and "
         f"was refused at {ended_s(refusal):.1f} s ({refusal.reason or 'no reason given'})"
     )
     if life.rows:

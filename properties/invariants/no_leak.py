@@ -2,7 +2,7 @@
 
 from model.history import Operation, Outcome, StockRow
 from properties.evidence import Evidence, ended_s
-from properties.telling import in_order
+from properties.telling import in_order, tickets
 from properties.verdicts import NO_AUDIT, Invariant, Verdict, Violation, conclude, inconclusive
 
 NAME = "no-leak"
@@ -57,12 +57,12 @@ def leaked(row: StockRow, evidence: Evidence) -> int:
 
 def _leak(row: StockRow, evidence: Evidence) -> Violation:
     told = _suspects(row.event_id, evidence)
-    tickets = leaked(row, evidence)
+    lost = leaked(row, evidence)
     waited_s = evidence.end_s - settled_s(evidence) + evidence.history.sweep_bound_s
     return Violation(
         invariant=NAME,
         message=(
-            f"{tickets} unsold tickets of event {row.event_id} cannot be sold {waited_s:.1f} s "
+            f"{tickets(lost, 'unsold')} of event {row.event_id} cannot be sold {waited_s:.1f} s "
             f"after the last hold ended (bound {evidence.history.sweep_bound_s:.1f} s): of "
             f"{row.capacity}, {evidence.sold_tickets(row.event_id)} are sold, {row.sellable} "
             f"sellable, {row.held} still held"
@@ -70,7 +70,7 @@ def _leak(row: StockRow, evidence: Evidence) -> Violation:
         at_s=evidence.end_s,
         op_ids=in_order(told),
         actors=tuple(dict.fromkeys(op.actor for op in told)),
-        amount=tickets,
+        amount=lost,
     )
 
 

@@ -1,7 +1,7 @@
 """no-overbooking: paid tickets never exceed capacity."""
 
 from properties.evidence import Evidence, Sold
-from properties.telling import sale_actors, sale_op_ids
+from properties.telling import sale_actors, sale_op_ids, tickets
 from properties.verdicts import NO_AUDIT, Invariant, Verdict, Violation, conclude, inconclusive
 
 NAME = "no-overbooking"
@@ -42,7 +42,7 @@ def _overbooked(event_id: int, capacity: int, evidence: Evidence) -> Violation |
     return Violation(
         invariant=NAME,
         message=(
-            f"event {event_id} sold {sold} tickets of {capacity}, {sold - capacity} too many; "
+            f"event {event_id} sold {tickets(sold)} of {capacity}, {sold - capacity} too many; "
             f"{last.owner}'s {last.label} over {last.quantity} crossed the line "
             f"at {last.at_s:.1f} s"
         ),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from model.history import Operation, Outcome
 from properties.evidence import Evidence, HoldLife, ended_s
-from properties.telling import in_order
+from properties.telling import in_order, tickets
 from properties.verdicts import Invariant, Verdict, Violation, conclude
 
 NAME = "no-overhold"
@@ -181,10 +181,11 @@ def _overheld(event_id: int, capacity: int, worst: _Worst, claims: list[Claim]) 
         more = f" and {len(doubled) - STORY_CLAIMS} more" if len(doubled) > STORY_CLAIMS else ""
         what = f"seats {seats}{more} of event {event_id} belonged to more than one buyer"
     else:
-        tickets = sum(claim.quantity for claim in alive)
+        taken = sum(claim.quantity for claim in alive)
         sold = sum(claim.quantity for claim in alive if claim.until_s is None)
         what = (
-            f"{tickets - sold} tickets of event {event_id} were held and {sold} sold, "
+            f"{tickets(taken - sold)} of event {event_id} {'was' if taken - sold == 1 else 'were'} "
+            f"held and {sold} sold, "
             f"{worst.over} more than its {capacity}"
         )
     told = sorted(alive, key=lambda claim: (claim.from_s, claim.life.hold_id))[-STORY_CLAIMS:]

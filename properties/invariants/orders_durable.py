@@ -2,7 +2,7 @@
 
 from model.history import Operation, OrderRow, Outcome
 from properties.evidence import Evidence, ended_s, matching_row
-from properties.telling import life_op_ids
+from properties.telling import life_op_ids, tickets
 from properties.verdicts import NO_AUDIT, Invariant, Verdict, Violation, conclude, inconclusive
 
 NAME = "orders-durable"
@@ -33,7 +33,7 @@ def _problem(op: Operation, row: OrderRow | None) -> str:
     if row is None:
         return "is not in the database at the end"
     if op.quantity and row.quantity != op.quantity:
-        return f"over {op.quantity} tickets has {row.quantity} at the end"
+        return f"over {tickets(op.quantity)} has {row.quantity} at the end"
     if op.seats and set(row.seats) != set(op.seats):
         return f"for seats {', '.join(op.seats)} has {', '.join(row.seats) or 'none'} at the end"
     return ""
