@@ -1,5 +1,7 @@
 """Containers killed, stopped and frozen: what the client sees, what the volume keeps."""
 
+import time
+
 import docker
 import psutil
 import psycopg
@@ -49,6 +51,8 @@ def test_the_volume_keeps_what_the_persistence_promises(
     with redis_client(endpoints.redis_url) as client:
         for number in range(WRITTEN):
             client.set(f"hold:{number}", "acknowledged")
+        while int(client.info("persistence").get("aof_buffer_length", 0)):
+            time.sleep(0.01)  # the write waits for a sync under way: rule B10, not of this test
     breakage = stack.strike(death)
     breakage.heal()
     with redis_client(endpoints.direct_redis_url) as client:
