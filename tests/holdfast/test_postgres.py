@@ -26,6 +26,9 @@ from tests.model.postgres.world import PostgresWorld
 
 SMALL = ("compare", "small", "--db", "postgres", "--strategies", "db-cart", "--faults", "none")
 
+THEIR_OWN = ("holdfast_production", "holdfastlady")
+"""The user's own databases, which no command may touch."""
+
 
 def url(role: str = "holdfast") -> str:
     """The private cluster of these tests, as if it were a server of the user's own."""
@@ -204,18 +207,21 @@ def test_a_role_that_may_not_make_a_database(admin: psycopg.Connection) -> None:
 def test_a_server_of_ones_own_is_left_as_it_was(admin: psycopg.Connection) -> None:
     """A run at a URL goes as on the private one; its database, and a killed one's, are dropped."""
     stock.close_all()  # what other tests of this process had open
-    admin.execute("CREATE DATABASE holdfast_00000bad_1")
+    for name in ("holdfast_00000bad_1", *THEIR_OWN):
+        admin.execute(f"CREATE DATABASE {name}")
     wanted = RunSpec(scenario=hostile(), strategy="db-cart", seed=1, database="postgres")
     private = simulate(wanted)
     own = simulate(RunSpec(scenario=hostile(), strategy="db-cart", seed=1, database=url()))
     assert own.trace_hash == private.trace_hash
-    names = "SELECT datname FROM pg_database WHERE datname LIKE 'holdfast_%' ORDER BY 1"
+    names = "SELECT datname FROM pg_database WHERE datname LIKE 'holdfast%' ORDER BY 1"
     during = [name for (name,) in admin.execute(names)]
     stock.close_all()
     after = [name for (name,) in admin.execute(names)]
+    for name in THEIR_OWN:
+        admin.execute(f"DROP DATABASE {name}")  # fails if it is gone
     assert "holdfast_00000bad_1" not in during
-    assert len(during) == 2
-    assert len(after) == 1, "the private one's database lives as long as its server"
+    assert len(during) == 2 + len(THEIR_OWN)
+    assert len(after) == 1 + len(THEIR_OWN), "the private one's lives as long as its server"
 
 
 def test_a_full_disk_at_the_start_is_one_message(tmp_path: Path) -> None:
