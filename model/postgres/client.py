@@ -125,7 +125,8 @@ class VirtualConnection(psycopg.Connection[Any]):
                 if statement.asks_time:
                     self._tell_time()
                 results = [self._ask(statement, form, each) for each in parameters]
-        except psycopg.Error:
+        except psycopg.Error as error:
+            server.must_live(self, error)
             if not self.ended:
                 self._come_back(label, leg_s)
             raise
@@ -201,10 +202,11 @@ class VirtualConnection(psycopg.Connection[Any]):
         self.server.pay_debt()
         now_s = self.server.now_s
         began_s = now_s if self.at_rest else self.began_s
-        self.pgconn.exec_(
+        told = (
             f"SELECT set_config('{sql.CLOCK}', '{now_s!r}', false),"
-            f" set_config('{sql.TRANSACTION}', '{began_s!r}', false)".encode()
+            f" set_config('{sql.TRANSACTION}', '{began_s!r}', false)"
         )
+        self.server.at_once(self, told.encode())
 
     def _begin(self) -> tuple[bytes, ...]:
         """BEGIN, and what now() will say until the end, if some table's default may ask."""

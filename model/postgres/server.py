@@ -27,8 +27,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import psycopg
+import simpy
 from psycopg import errors
-from psycopg.pq import abc
+from psycopg.pq import ConnStatus, TransactionStatus, abc
 from sqlalchemy import Engine
 
 from model.database import DatabaseSettings, DatabaseUnavailable
@@ -107,13 +108,16 @@ class PostgresServer:
         if flight is not None and not flight.over:
             self.interrupt(flight)
             flight.error = _disconnected()
-        _roll_back(connection)
+        self._roll_back(connection)
         connection.leave()
         self.settle()
 
     def stop(self) -> None:
         """The server ends: every session is gone, what is open is rolled back."""
         self.alive = False
+        for flight in list(self.waiting):  # first: who inherits a lock now would still go on
+            self.interrupt(flight)
+            flight.error = _disconnected()
         for connection in list(self.sessions):
             self.end_session(connection)
 
@@ -126,8 +130,8 @@ class PostgresServer:
         self.alive = False
         self.pay_debt()
         for connection in list(self.sessions):
-            at_rest = psycopg.pq.TransactionStatus.IDLE
-            if connection.flight is None and connection.pgconn.transaction_status == at_rest:
+            at_rest = connection.pgconn.transaction_status == TransactionStatus.IDLE
+            if connection.flight is None and at_rest:
                 connection.ended = True
                 self.stock.take_back(connection)
             else:  # somebody may still have it in hand
@@ -141,7 +145,23 @@ class PostgresServer:
         """Execute the rollback that was left (see `VirtualConnection`), before anybody asks."""
         debtor, self.debtor = self.debtor, None
         if debtor is not None:
-            _roll_back(debtor)
+            self._roll_back(debtor)
+
+    def _roll_back(self, connection: "VirtualConnection") -> None:
+        if connection.pgconn.transaction_status in {
+            TransactionStatus.INTRANS,
+            TransactionStatus.INERROR,
+        }:
+            self.at_once(connection, b"ROLLBACK")
+
+    def at_once(self, connection: "VirtualConnection", command: bytes) -> None:
+        """Execute a command of our own, which waits for nobody.
+
+        Raises:
+            DatabaseUnavailable: as `must_live`.
+        """
+        result = connection.pgconn.exec_(command)
+        self.must_live(connection, result.error_message.decode(errors="replace"))
 
     # Statements.
 
@@ -167,12 +187,19 @@ class PostgresServer:
         elif state == "40001":
             self.serialization_failures += 1
         elif state is not None and state.startswith(OUT_OF_RESOURCES):
-            raise self._unavailable("the server is out of resources", flight) from flight.error
-        elif flight.error is not None and not flight.connection.ended and flight.lost:
-            raise self._unavailable("the real server went away", flight) from flight.error
+            raise self._unavailable("the server is out of resources", flight.error) from None
 
-    def _unavailable(self, what: str, flight: Flight) -> DatabaseUnavailable:
-        said = " ".join(str(flight.error).split())
+    def must_live(self, connection: "VirtualConnection", error: object) -> None:
+        """No simulated fault takes a real connection from somebody who has it.
+
+        Raises:
+            DatabaseUnavailable: it is gone nevertheless: the server, or its process, really ended.
+        """
+        if connection.pgconn.status == ConnStatus.BAD and self.alive and not connection.ended:
+            raise self._unavailable("the real server went away", error)
+
+    def _unavailable(self, what: str, error: object) -> DatabaseUnavailable:
+        said = " ".join(str(error).split())
         return DatabaseUnavailable(f"--db {self.stock.shown}: {what}: {said}")
 
     def _waits(self, flight: Flight) -> bool:
@@ -189,21 +216,25 @@ class PostgresServer:
         if kernel.current is None:
             self.interrupt(flight)
             raise RuntimeError("a statement of the set-up or the audit waits for a lock")
-        started_s = kernel.env.now
         flight.begin_wait(kernel.env, self.settings)
         self.waiting.append(flight)
+        self._watch(flight)
         try:
-            while not flight.over:
-                kernel.wait(flight.answered | kernel.env.timeout(flight.alarm_s - kernel.env.now))
-                if not flight.over and kernel.env.now >= flight.alarm_s:
-                    self._ring(flight)
+            kernel.wait(flight.answered)
         except BaseException:
             self.end_session(flight.connection)
             raise
-        finally:
-            if flight in self.waiting:
-                self.waiting.remove(flight)
-            self.lock_waits_s.append(kernel.env.now - started_s)
+
+    def _watch(self, flight: Flight) -> None:
+        """Look at a wait when a time it is bound by comes, even while its client is paused."""
+        env, alarm_s = self.kernel.env, flight.alarm_s
+
+        def look(_event: simpy.Event) -> None:
+            if not flight.over and flight.alarm_s == alarm_s:  # else another bell is set
+                self._ring(flight)
+
+        bell = env.timeout(alarm_s - env.now)
+        bell.callbacks.append(look)
 
     def _ring(self, flight: Flight) -> None:
         """One of the times a waiting statement is bound by has come."""
@@ -211,12 +242,22 @@ class PostgresServer:
         if why == "deadlock":
             if self._in_a_cycle(flight.pid):
                 self._let_it_look(flight)
-        elif why == "lock":
+        elif why:
             self.interrupt(flight)
-            flight.error = errors.LockNotAvailable("canceling statement due to lock timeout")
-        elif why == "statement":
-            self.interrupt(flight)
-            flight.error = errors.QueryCanceled("canceling statement due to statement timeout")
+            kind = errors.LockNotAvailable if why == "lock" else errors.QueryCanceled
+            flight.error = kind(f"canceling statement due to {why} timeout")
+        if flight.over:
+            self._over(flight)
+            self.settle()
+        else:
+            self._watch(flight)
+
+    def _over(self, flight: Flight) -> None:
+        """A wait has ended: its request goes on, unless it was given up."""
+        if flight in self.waiting:
+            self.waiting.remove(flight)
+            self.lock_waits_s.append(self.kernel.env.now - flight.began_s)
+            flight.answered.succeed()
 
     def _in_a_cycle(self, pid: int) -> bool:
         pids = [flight.pid for flight in self.waiting]
@@ -242,11 +283,9 @@ class PostgresServer:
                 flight.error = errors.DeadlockDetected("deadlock detected")
 
     def interrupt(self, flight: Flight) -> None:
-        """Cancel a statement and await its end."""
-        self._signal(flight, signal.SIGCONT)
-        flight.cancel()
-        if flight in self.waiting:
-            self.waiting.remove(flight)
+        """Cancel a statement and await its end; a lock it has been granted does not help it."""
+        flight.cancel(lambda: self._signal(flight, signal.SIGCONT))
+        self._over(flight)
 
     def settle(self) -> None:
         """Go on with everybody who waits no longer, the longest waiting first.
@@ -263,11 +302,11 @@ class PostgresServer:
             while not free.advance(timeout_ms):
                 if self._waits(free):
                     free.wait_again(self.kernel.env.now, self.settings)
+                    self._watch(free)
                     break
                 timeout_ms = min(2.0 * timeout_ms, 50.0)
             if free.over:
-                self.waiting.remove(free)
-                free.answered.succeed()
+                self._over(free)
 
     def _waiting_pids(self, suspect: Flight | None = None) -> set[int]:
         """Who waits for a lock.
@@ -317,12 +356,6 @@ def in_a_cycle(pid: int, edges: Mapping[int, Sequence[int]]) -> bool:
 
 def _readable(fileno: int, timeout_ms: float) -> bool:
     return bool(select.select([fileno], [], [], timeout_ms / 1000.0)[0])
-
-
-def _roll_back(connection: "VirtualConnection") -> None:
-    status = connection.pgconn.transaction_status
-    if status in {psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR}:
-        connection.pgconn.exec_(b"ROLLBACK")
 
 
 def _disconnected() -> psycopg.OperationalError:

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("psycopg", reason="no psycopg: pip install 'holdfast[postgres]'")
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from model.database import DatabaseUnavailable
 from model.postgres import address, cluster, stock
@@ -256,17 +256,29 @@ def test_a_full_disk_in_a_run_ends_the_command() -> None:
     SmallWorld.close_all()
 
 
+PLAIN, WITH_ONE = text("SELECT 1"), text("SELECT 1 WHERE 1 = :one").bindparams(one=1)
+NEXT: dict[str, Callable[[Connection], object]] = {
+    "a statement": lambda connection: connection.execute(WITH_ONE),
+    "one without parameters": lambda connection: connection.execute(PLAIN),
+    "one that asks the time": lambda connection: connection.execute(text("SELECT now()")),
+    "a commit": lambda connection: connection.commit(),
+}
+
+
+@pytest.mark.parametrize("before", ["open", "committed", "rolled back"])
+@pytest.mark.parametrize("what", NEXT)
 def test_a_real_server_that_goes_away_is_no_fault_of_the_simulation(
-    admin: psycopg.Connection,
+    admin: psycopg.Connection, what: str, before: str
 ) -> None:
     """A session that dies in earnest ends the command: nobody may be judged by it."""
     world = PostgresWorld()
     with world.engine.connect() as connection:
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        if before != "open":
+            (connection.commit if before == "committed" else connection.rollback)()
         admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-        assert "the real server went away" in refusal(
-            lambda: connection.execute(text("SELECT 1 WHERE 1 = :one"), {"one": 1})
-        )
+        if what != "a commit" or before == "open":  # nothing to commit asks nobody
+            assert "the real server went away" in refusal(lambda: NEXT[what](connection))
     SmallWorld.close_all()
 
 
