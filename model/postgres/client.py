@@ -122,7 +122,7 @@ class VirtualConnection(psycopg.Connection[Any]):
             if statement is None or form is None:
                 results = self._command(label)
             else:
-                if statement.asks_time:
+                if statement.asks_time or (self._autocommit and server.schema_asks_time):
                     self._tell_time()
                 results = [self._ask(statement, form, each) for each in parameters]
         except psycopg.Error as error:

@@ -31,19 +31,24 @@ FUNCTIONS = "".join(
     for name, (volatility, setting) in _SHADOWED.items()
 )
 
-_ASKS = re.compile(rf"\b({'|'.join(_SHADOWED)})\s*\(", re.IGNORECASE)
+_ASKS = re.compile(rf"\b({'|'.join(_SHADOWED)})\"?\s*\(", re.IGNORECASE)
 _KEYWORD = re.compile(r"\bCURRENT_TIMESTAMP\b(\s*\(\s*\d\s*\))?", re.IGNORECASE)
 _REFUSED = re.compile(
-    r"\b(LOCALTIMESTAMP|LOCALTIME|CURRENT_TIME|CURRENT_DATE|timeofday|pg_sleep\w*)\b|'now'"
+    r"\b(LOCALTIMESTAMP|LOCALTIME|CURRENT_TIME|CURRENT_DATE|timeofday|pg_sleep\w*)\b"
+    r"|'\s*(now|today|tomorrow|yesterday)\s*'|\bage\s*\([^,()]*\)"
+    rf"|\bpg_catalog\s*\.\s*({'|'.join(_SHADOWED)})\b"
     r"|^\s*(LISTEN|NOTIFY|COPY|PREPARE\s+TRANSACTION)\b",
     re.IGNORECASE,
+)
+_CHANCE = re.compile(
+    r"\b(random\w*|gen_random_\w+|uuid_generate_\w+|uuidv[47])\s*\(|\bTABLESAMPLE\b", re.IGNORECASE
 )
 _FREES = re.compile(r"advisory_unlock|^\s*ROLLBACK\s+TO\b", re.IGNORECASE)
 _DEFINES = re.compile(r"\s*(CREATE|ALTER)\b", re.IGNORECASE)
 
 
 class StatementRefused(RuntimeError):
-    """The statement would wait or look at the clock in real time; no server would send this."""
+    """The statement would see real time, or chance; no server would send this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +76,7 @@ def read(text: str) -> Statement:
     """
     known = _known.get(text)
     if known is None:
-        refused = _REFUSED.search(text)
-        if refused is not None:
-            raise StatementRefused(
-                f"{refused.group(0).strip()} does not run in virtual time: {text[:80]!r}; use "
-                "now(), clock_timestamp(), CURRENT_TIMESTAMP or the clock of the stores"
-            )
+        _check(text)
         sent = _KEYWORD.sub("now()", text)
         known = _known[text] = Statement(
             text=sent,
@@ -86,6 +86,21 @@ def read(text: str) -> Statement:
             defines=_DEFINES.match(text) is not None,
         )
     return known
+
+
+def _check(text: str) -> None:
+    refused = _REFUSED.search(text)
+    if refused is not None:
+        raise StatementRefused(
+            f"{refused.group(0).strip()} does not run in virtual time: {text[:80]!r}; use "
+            "now(), clock_timestamp(), CURRENT_TIMESTAMP or the clock of the stores"
+        )
+    chance = _CHANCE.search(text)
+    if chance is not None:
+        raise StatementRefused(
+            f"{chance.group(0).strip('( ')} is another value in each run: {text[:80]!r}; no run "
+            "could be repeated from its seed: draw in the application, from a seeded generator"
+        )
 
 
 def _no(_text: str) -> bool:

@@ -151,18 +151,20 @@ def test_p7_now_stands_still_and_the_clock_moves() -> None:
     assert second[1] - first[1] == pytest.approx(900.0, abs=0.01)
 
 
-def test_p7_defaults_of_a_table_are_in_virtual_time_too() -> None:
+@pytest.mark.parametrize("level", ["READ COMMITTED", "AUTOCOMMIT"])
+def test_p7_defaults_of_a_table_are_in_virtual_time_too(level: Any) -> None:
     """A column's DEFAULT now() is not written in the INSERT, and yet no real time gets in."""
     world = PostgresWorld()
     with world.engine.begin() as connection:
         connection.execute(text("CREATE TABLE noted (id int, at timestamptz DEFAULT now())"))
 
-    def note(connection: Connection) -> float:
-        connection.execute(text("INSERT INTO noted (id) VALUES (1)"))
-        read = text("SELECT extract(epoch from at)::float8 FROM noted")
-        return float(connection.execute(read).scalar_one())
+    def note() -> float:
+        with world.engine.connect().execution_options(isolation_level=level) as connection:
+            connection.execute(text("INSERT INTO noted (id) VALUES (1)"))
+            read = text("SELECT extract(epoch from at)::float8 FROM noted")
+            return float(connection.execute(read).scalar_one())
 
-    world.transaction(100.0, "note", note)
+    world.at(100.0, "note", note)
     began_s = world.run()["note"]
     assert began_s == pytest.approx(world.postgres.now_s - world.env.now + 100.0, abs=0.01)
 
