@@ -142,7 +142,9 @@ class VirtualConnection(psycopg.Connection[Any]):
         if self.server.debtor is not None:
             before = self._settle_debt(before)
         sending = form.send(self.pgconn, before)
-        flight = self.flight = Flight(self, frees=statement.frees, piped=sending.piped)
+        flight = self.flight = Flight(
+            self, frees=statement.frees, piped=sending.piped, asks_time=statement.asks_time
+        )
         try:
             return self.server.drive(flight)
         finally:
@@ -161,7 +163,7 @@ class VirtualConnection(psycopg.Connection[Any]):
             return []
         server.pay_debt()
         self.pgconn.send_query(verb.encode())
-        self.flight = Flight(self, frees=True, piped=False)
+        self.flight = Flight(self, frees=True)
         return [server.drive(self.flight)]
 
     def _settle_debt(self, before: tuple[bytes, ...]) -> tuple[bytes, ...]:

@@ -26,8 +26,9 @@ class Flight:
     """A statement that has been given to libpq, and what became of it.
 
     `answered` fires when a waiting one has been brought to its answer; `began_s` is when its wait
-    began, `alarm_s` the next virtual moment at which it is bounded by something. `results` are the answers to all
-    that was sent with it; `piped` says that they end with that to a Sync (libpq's pipeline mode).
+    began, `alarm_s` the next virtual moment at which it is bounded by something. `results` are the
+    answers to all that was sent with it; `piped` says that they end with that to a Sync (libpq's
+    pipeline mode).
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Flight:
         "_sent",
         "_statement_s",
         "answered",
+        "asks_time",
         "began_s",
         "connection",
         "error",
@@ -47,10 +49,18 @@ class Flight:
         "waited",
     )
 
-    def __init__(self, connection: "VirtualConnection", *, frees: bool, piped: bool) -> None:
+    def __init__(
+        self,
+        connection: "VirtualConnection",
+        *,
+        frees: bool,
+        piped: bool = False,
+        asks_time: bool = False,
+    ) -> None:
         self.connection = connection
         self.pid = connection.pid
         self.frees = frees
+        self.asks_time = asks_time
         self.over = False
         self.waited = False
         self.results: list[abc.PGresult] = []

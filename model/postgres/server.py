@@ -23,7 +23,8 @@ nobody does are surely repeatable.
 import os
 import select
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -36,6 +37,7 @@ from model.database import DatabaseSettings, DatabaseUnavailable
 from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link
 from model.postgres.flight import PROBE_MS, Flight
+from model.postgres.sql import AFTER_A_WAIT
 from model.postgres.stock import stock_of
 
 if TYPE_CHECKING:
@@ -167,18 +169,23 @@ class PostgresServer:
 
     def drive(self, flight: Flight) -> abc.PGresult:
         """Bring a statement to its answer, in no virtual time unless it has to wait for a lock."""
-        timeout_ms = PROBE_MS
-        while not flight.advance(timeout_ms):
-            if self._waits(flight):
-                self._park(flight)
-                break
-            timeout_ms = min(2.0 * timeout_ms, 50.0)
+        if not self._brought_home(flight):
+            self._park(flight)
         self._count(flight)
         if self.waiting and flight.may_have_freed():
             self.settle()
         if flight.error is not None:
             raise flight.error
         return flight.result
+
+    def _brought_home(self, flight: Flight) -> bool:
+        """Await a statement's answer; False if it waits for a lock (and its backend is stopped)."""
+        timeout_ms = PROBE_MS
+        while not flight.advance(timeout_ms):
+            if self._waits(flight):
+                return False
+            timeout_ms = min(2.0 * timeout_ms, 50.0)
+        return True
 
     def _count(self, flight: Flight) -> None:
         state = getattr(flight.error, "sqlstate", None)
@@ -297,16 +304,27 @@ class PostgresServer:
             free = next((flight for flight in self.waiting if flight.pid not in stuck), None)
             if free is None:
                 return
-            self._signal(free, signal.SIGCONT)
-            timeout_ms = PROBE_MS
-            while not free.advance(timeout_ms):
-                if self._waits(free):
-                    free.wait_again(self.kernel.env.now, self.settings)
-                    self._watch(free)
-                    break
-                timeout_ms = min(2.0 * timeout_ms, 50.0)
-            if free.over:
+            with self.later(free):
+                self._signal(free, signal.SIGCONT)
+                answered = self._brought_home(free)
+            if answered:
                 self._over(free)
+            else:
+                free.wait_again(self.kernel.env.now, self.settings)
+                self._watch(free)
+
+    @contextmanager
+    def later(self, flight: Flight) -> Iterator[None]:
+        """What has waited goes on now: `clock_timestamp()` says so if it looks again."""
+        if not flight.asks_time or not self.stock.address.private:
+            yield
+            return
+        moment = round(1e6 * self.now_s)
+        self.stock.monitor.execute(f"SELECT setval('{AFTER_A_WAIT}', {moment})")
+        try:
+            yield
+        finally:
+            self.stock.monitor.execute(f"SELECT setval('{AFTER_A_WAIT}', 1, false)")
 
     def _waiting_pids(self, suspect: Flight | None = None) -> set[int]:
         """Who waits for a lock.

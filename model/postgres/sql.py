@@ -3,9 +3,10 @@
 The server's clock is real time, which no run may see. Its clock functions are shadowed by functions
 of the schema `public` (which is searched before `pg_catalog`): they return virtual time, which the
 client sets before a statement whose text asks for it, and when a transaction begins if a table's
-default asks. So P7 is as in
-PostgreSQL: `now()` stands still within a transaction, `clock_timestamp()` moves. Keywords cannot be
-shadowed: CURRENT_TIMESTAMP is rewritten to `now()`, its relatives without a time zone are refused.
+default asks. So P7 is as in PostgreSQL: `now()` stands still within a transaction,
+`clock_timestamp()` moves, also while a statement waits for a lock, after which READ COMMITTED looks
+again at its conditions. Keywords cannot be shadowed: CURRENT_TIMESTAMP is rewritten to `now()`, its
+relatives without a time zone are refused.
 """
 
 import re
@@ -16,19 +17,25 @@ from model.sqlite.server import classify
 CLOCK = "holdfast.clock"
 TRANSACTION = "holdfast.transaction"
 
+# Set for a statement that goes on after a wait: what it asked is not what it would be told now.
+AFTER_A_WAIT = "holdfast.clock"
+PREPARED = f"CREATE SCHEMA IF NOT EXISTS holdfast; CREATE SEQUENCE IF NOT EXISTS {AFTER_A_WAIT};\n"
+_TOLD = "current_setting('{}')::float8"
+_MOVES = f"coalesce(pg_sequence_last_value('{AFTER_A_WAIT}') / 1000000.0::float8, {_TOLD})"
+
 _SHADOWED = {
-    "clock_timestamp": ("VOLATILE", CLOCK),
-    "statement_timestamp": ("STABLE", CLOCK),
-    "transaction_timestamp": ("STABLE", TRANSACTION),
-    "now": ("STABLE", TRANSACTION),
+    "clock_timestamp": ("VOLATILE", CLOCK, _MOVES),
+    "statement_timestamp": ("STABLE", CLOCK, _TOLD),
+    "transaction_timestamp": ("STABLE", TRANSACTION, _TOLD),
+    "now": ("STABLE", TRANSACTION, _TOLD),
 }
 
 # In PL/pgSQL: a SQL function would be inlined, and the planner would then use an index where
 # PostgreSQL cannot (`expires_at <= clock_timestamp()`).
-FUNCTIONS = "".join(
+FUNCTIONS = PREPARED + "".join(
     f"CREATE OR REPLACE FUNCTION public.{name}() RETURNS timestamptz {volatility} LANGUAGE plpgsql"
-    f" AS $$BEGIN RETURN to_timestamp(current_setting('{setting}')::float8); END$$;\n"
-    for name, (volatility, setting) in _SHADOWED.items()
+    f" AS $$BEGIN RETURN to_timestamp({said.format(setting)}); END$$;\n"
+    for name, (volatility, setting, said) in _SHADOWED.items()
 )
 
 _ASKS = re.compile(rf"\b({'|'.join(_SHADOWED)})\"?\s*\(", re.IGNORECASE)

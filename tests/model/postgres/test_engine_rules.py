@@ -169,6 +169,24 @@ def test_p7_defaults_of_a_table_are_in_virtual_time_too(level: Any) -> None:
     assert began_s == pytest.approx(world.postgres.now_s - world.env.now + 100.0, abs=0.01)
 
 
+@pytest.mark.parametrize(("ends_s", "paid"), [(9.0, 1), (7.0, 0)])
+def test_p7_a_condition_is_looked_at_again_with_a_clock_that_has_moved(
+    ends_s: float, paid: int
+) -> None:
+    """P1 and P7: a hold that ended while its payment waited for the row is not paid (A08, A09)."""
+    world = PostgresWorld()
+    ends = {"ends": world.postgres.now_s + ends_s}
+    pay = update(stock).where(text(":ends > extract(epoch from clock_timestamp())")).values(left=0)
+
+    def touch(connection: Connection) -> None:
+        connection.execute(update(stock).values(left=5))
+        world.kernel.sleep(8.0)
+
+    world.transaction(0.0, "touches", touch)
+    world.transaction(1.0, "pays", lambda c: c.execute(pay, ends).rowcount)
+    assert world.run()["pays"] == paid, "8 s: after the wait, not before it"
+
+
 def test_p8_opposite_orders_deadlock_with_one_victim() -> None:
     """P8: hold, then stock, against stock, then hold: one victim, 40P01, after the timeout."""
     world = PostgresWorld(left=5, rows=2, deadlock_timeout_s=1.0)
