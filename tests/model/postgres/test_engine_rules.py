@@ -99,18 +99,21 @@ def test_p4b_a_row_changed_since_the_snapshot_is_a_serialization_failure() -> No
 
 
 def test_p5_serializable_fails_the_second_commit() -> None:
-    """P5: of two transactions that read what the other one writes, the second to commit fails."""
+    """P5: of two transactions that read what the other one writes, the second COMMIT fails."""
     world = PostgresWorld(isolation="serializable")
+    to_commit: list[str] = []
 
-    def book(connection: Connection) -> None:
+    def book(connection: Connection, name: str) -> None:
         assert connection.execute(select(func.count()).select_from(tickets)).scalar_one() == 0
         world.kernel.sleep(0.1)
         connection.execute(insert(tickets).values())
         world.kernel.sleep(0.1)
+        to_commit.append(name)
 
-    world.transaction(0.0, "A", book)
-    world.transaction(0.01, "B", book)
+    for name, at_s in (("A", 0.0), ("B", 0.01)):
+        world.transaction(at_s, name, lambda connection, name=name: book(connection, name))
     results = world.run()
+    assert to_commit == ["A", "B"], "both came as far as their COMMIT"
     assert results["A"] is None
     assert state_of(results["B"]) == "40001"
 
