@@ -207,7 +207,9 @@ class PostgresServer:
 
     def _unavailable(self, what: str, error: object) -> DatabaseUnavailable:
         said = " ".join(str(error).split())
-        return DatabaseUnavailable(f"--db {self.stock.shown}: {what}: {said}")
+        return DatabaseUnavailable(
+            f"--db {self.stock.shown}: {what}: {said}{self.stock.short_of_room()}"
+        )
 
     def _waits(self, flight: Flight) -> bool:
         """Whether a silent statement waits for a lock; if so, its backend is left stopped."""

@@ -152,6 +152,7 @@ class Stock:
         except psycopg.Error as error:
             raise DatabaseUnavailable(
                 f"--db {self.shown}: cannot empty the tables of the last run: {_first_line(error)}"
+                + self.short_of_room()
             ) from error
 
     def _empty(self) -> None:
@@ -168,6 +169,14 @@ class Stock:
         else:
             self.monitor.execute(sql.SQL("DROP TABLE {} CASCADE").format(listed))
             self.schema += 1
+
+    def short_of_room(self) -> str:
+        """What to add to a message if the private server's disk is as good as full."""
+        if self.address.folder is None:
+            return ""
+        from model.postgres.cluster import short_of_room
+
+        return short_of_room(str(self.address.folder))
 
     def lend(self) -> "VirtualConnection":
         """A connection without a past."""

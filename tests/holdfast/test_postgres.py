@@ -189,6 +189,17 @@ def test_a_missing_extra_names_the_remedy(missing: str, monkeypatch: pytest.Monk
     assert "pip install 'holdfast[postgres]'" in message
 
 
+def test_a_psycopg_without_libpq_names_the_remedy() -> None:
+    """`pip install psycopg` alone, on a machine without libpq, cannot be imported."""
+    words = [sys.executable, "-m", "holdfast", *SMALL]
+    env = clean_environment() | {"PSYCOPG_IMPL": "nothing-of-this-name"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--db postgres: psycopg cannot be used: " in done.stderr
+    assert "pip install 'holdfast[postgres]'" in done.stderr
+
+
 def test_a_server_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its version and the oldest that will do."""
     monkeypatch.setattr(stock, "OLDEST", 990_000)
@@ -298,11 +309,26 @@ def test_a_real_server_that_goes_away_is_no_fault_of_the_simulation(
     SmallWorld.close_all()
 
 
+def test_a_server_that_went_away_on_a_full_disk_says_so(
+    admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends when it cannot write its log: the reason is the disk, and so is the remedy."""
+    monkeypatch.setattr(cluster, "ROOM_MB", 10**12)
+    world = PostgresWorld()
+    with world.engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        message = refusal(lambda: connection.execute(PLAIN))
+    assert "the real server went away" in message
+    assert "MB are needed: set TMPDIR" in message
+    SmallWorld.close_all()
+
+
 def test_a_disk_that_is_nearly_full_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Initdb cannot even write its log then; the message says what is missing and what to do."""
-    assert cluster._short_of_room(str(tmp_path)) == "", "this machine has room"
+    assert cluster.short_of_room(str(tmp_path)) == "", "this machine has room"
     monkeypatch.setattr(cluster, "ROOM_MB", 10**12)
     monkeypatch.setattr(cluster, "_programs", lambda: tmp_path)  # nothing to start there
     message = refusal(cluster.Cluster)
