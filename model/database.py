@@ -13,6 +13,7 @@ from model.scenario import Isolation
 SQLITE = "sqlite"
 POSTGRES = "postgres"
 URL_SCHEMES = ("postgresql://", "postgres://")
+_SECRET = re.compile(r"(ssl)?password=", re.IGNORECASE)
 
 
 class DatabaseUnavailable(Exception):
@@ -129,4 +130,6 @@ def open_database(name: str, kernel: Kernel, link: Link, settings: DatabaseSetti
 
 def shown(name: str) -> str:
     """A database's name or URL without its password, for files and messages."""
-    return re.sub(r"(//[^/@:]*):[^@/]*@", r"\1@", name)
+    place, _, query = re.sub(r"(//[^/?:]*):[^/?]*@", r"\1@", name).partition("?")
+    kept = [each for each in query.split("&") if not _SECRET.match(each)]
+    return "?".join(filter(None, (place, "&".join(kept))))

@@ -7,6 +7,7 @@ import atexit
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,9 +59,16 @@ def address_of(database: str) -> Address:
     missing = [name for name in needs if find_spec(name) is None]
     if missing:
         raise DatabaseUnavailable(
-            f"--db {shown(database)}: {', '.join(missing)} is not installed; {INSTALL}"
+            f"--db {shown(database)}: not installed: {', '.join(missing)}; {INSTALL}"
             + (", or name a server: --db postgresql://user@host/database" if needs[1:] else "")
         )
+    try:
+        import_module("psycopg")
+    except ImportError as error:
+        said = " ".join(str(error).split())
+        raise DatabaseUnavailable(
+            f"--db {shown(database)}: psycopg cannot be used: {said}; {INSTALL}"
+        ) from error
     if database == POSTGRES:
         from model.postgres.cluster import Cluster
 

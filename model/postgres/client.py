@@ -88,7 +88,7 @@ class VirtualConnection(psycopg.Connection[Any]):
     def roll_back(self) -> None:
         """Undo what is open, without crossing anything."""
         if self.pgconn.transaction_status in _OPEN:
-            self.pgconn.exec_(b"ROLLBACK")
+            self.server.at_once(self, b"ROLLBACK")
 
     def cursor(self, name: str = "", **_more: Any) -> Any:
         """A cursor.
@@ -139,10 +139,11 @@ class VirtualConnection(psycopg.Connection[Any]):
             if statement is None or form is None:
                 results = self._command(label)
             else:
-                if statement.asks_time:
+                if statement.asks_time or (self._autocommit and server.schema_asks_time):
                     self._tell_time()
                 results = [self._ask(statement, form, each) for each in parameters]
-        except psycopg.Error:
+        except psycopg.Error as error:
+            server.must_live(self, error)
             if not self.ended:
                 self._come_back(label, leg_s)
             raise
@@ -165,7 +166,9 @@ class VirtualConnection(psycopg.Connection[Any]):
             before = self._settle_debt(before)
         self.only_read = (begins or self.only_read) and statement.reads
         sending = form.send(self.pgconn, before)
-        flight = self.flight = Flight(self, frees=statement.frees, piped=sending.piped)
+        flight = self.flight = Flight(
+            self, frees=statement.frees, piped=sending.piped, asks_time=statement.asks_time
+        )
         try:
             return self.server.drive(flight)
         finally:
@@ -189,7 +192,7 @@ class VirtualConnection(psycopg.Connection[Any]):
             return []
         server.pay_debt()
         self.pgconn.send_query(verb.encode())
-        self.flight = Flight(self, frees=True, piped=False)
+        self.flight = Flight(self, frees=True)
         return [server.drive(self.flight)]
 
     def _settle_debt(self, before: tuple[bytes, ...]) -> tuple[bytes, ...]:
@@ -235,10 +238,11 @@ class VirtualConnection(psycopg.Connection[Any]):
         self.pay()
         now_s = self.server.now_s
         began_s = now_s if self.at_rest else self.began_s
-        self.pgconn.exec_(
+        told = (
             f"SELECT set_config('{sql.CLOCK}', '{now_s!r}', false),"
-            f" set_config('{sql.TRANSACTION}', '{began_s!r}', false)".encode()
+            f" set_config('{sql.TRANSACTION}', '{began_s!r}', false)"
         )
+        self.server.at_once(self, told.encode())
 
     def _begin(self) -> tuple[bytes, ...]:
         """BEGIN, and what now() will say until the end, if some table's default may ask."""

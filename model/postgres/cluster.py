@@ -75,7 +75,7 @@ class Cluster:
             room.admit(programs / "postgres")
             self._make(programs)
         except (StackMissing, StackBroken, OSError) as error:
-            short = _short_of_room(_place(None))
+            short = short_of_room(_place(None))
             self._leave()
             raise DatabaseUnavailable(
                 f"--db postgres: the private PostgreSQL does not start: {_one_line(error)}{short}"
@@ -134,7 +134,7 @@ def _amiss(data: Path) -> str | None:
     return None if lines[STATUS_LINE:] and lines[STATUS_LINE].strip() == "ready" else "it starts"
 
 
-def _short_of_room(place: str) -> str:
+def short_of_room(place: str) -> str:
     """What to add to a message if the disk is as good as full."""
     free_mb = shutil.disk_usage(place).free // 1_000_000
     if free_mb > ROOM_MB:

@@ -1,11 +1,12 @@
 """One statement in flight on a real connection, brought to its answer step by step."""
 
 import select
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import psycopg
 import simpy
-from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus, abc
+from psycopg.pq import ExecStatus, TransactionStatus, abc
 
 from model.database import DatabaseSettings
 
@@ -16,7 +17,6 @@ PROBE_MS = 1.0
 """After so long without an answer it is asked whether the statement waits for a lock."""
 
 _AT_REST = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.UNKNOWN})
-_BAD = int(ConnStatus.BAD)
 _SYNC = int(ExecStatus.PIPELINE_SYNC)
 _WELL = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
 _COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
@@ -25,9 +25,10 @@ _COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_B
 class Flight:
     """A statement that has been given to libpq, and what became of it.
 
-    `answered` fires when somebody else has brought a waiting one to its answer. `alarm_s` is the
-    next virtual moment at which its wait is bounded by something. `results` are the answers to all
-    that was sent with it; `piped` says that they end with that to a Sync (libpq's pipeline mode).
+    `answered` fires when a waiting one has been brought to its answer; `began_s` is when its wait
+    began, `alarm_s` the next virtual moment at which it is bounded by something. `results` are the
+    answers to all that was sent with it; `piped` says that they end with that to a Sync (libpq's
+    pipeline mode).
     """
 
     __slots__ = (
@@ -37,6 +38,8 @@ class Flight:
         "_sent",
         "_statement_s",
         "answered",
+        "asks_time",
+        "began_s",
         "connection",
         "error",
         "frees",
@@ -46,15 +49,24 @@ class Flight:
         "waited",
     )
 
-    def __init__(self, connection: "VirtualConnection", *, frees: bool, piped: bool) -> None:
+    def __init__(
+        self,
+        connection: "VirtualConnection",
+        *,
+        frees: bool,
+        piped: bool = False,
+        asks_time: bool = False,
+    ) -> None:
         self.connection = connection
         self.pid = connection.pid
         self.frees = frees
+        self.asks_time = asks_time
         self.over = False
         self.waited = False
         self.results: list[abc.PGresult] = []
         self.error: BaseException | None = None
         self.answered: simpy.Event
+        self.began_s = 0.0
         self._piped = piped
         self._sent = False
         self._lock_s = self._deadlock_s = self._statement_s = float("inf")
@@ -130,11 +142,6 @@ class Flight:
         """The statement's own answer: what went before it in a pipe answers first."""
         return self.results[-1 if self._piped else 0]
 
-    @property
-    def lost(self) -> bool:
-        """Whether the real connection is gone, which no simulated fault does."""
-        return self.connection.pgconn.status == _BAD
-
     def may_have_freed(self) -> bool:
         """Whether locks that others wait for may be free now."""
         return (
@@ -144,16 +151,20 @@ class Flight:
             or self.connection.pgconn.transaction_status in _AT_REST
         )
 
-    def cancel(self) -> None:
-        """Cancel it on the server and await its end, whatever it is."""
-        if not self.over:
+    def cancel(self, go_on: Callable[[], None]) -> None:
+        """Cancel it on the server and await its end; `go_on` continues it if it is stopped.
+
+        In this order, a stopped process finds the order to cancel before it looks at its lock.
+        """
+        while not self.over:
             self.connection.pgconn.get_cancel().cancel()
-            while not self.advance(1000.0):
-                self.connection.pgconn.get_cancel().cancel()
+            go_on()
+            self.advance(1000.0)
 
     def begin_wait(self, env: simpy.Environment, settings: DatabaseSettings) -> None:
         """It waits for a lock from now on."""
         self.answered = simpy.Event(env)
+        self.began_s = env.now
         if settings.statement_timeout_s:
             self._statement_s = env.now + settings.statement_timeout_s
         self.wait_again(env.now, settings)

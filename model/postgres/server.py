@@ -23,18 +23,21 @@ nobody does are surely repeatable.
 import os
 import select
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
+import simpy
 from psycopg import errors
-from psycopg.pq import abc
+from psycopg.pq import ConnStatus, TransactionStatus, abc
 from sqlalchemy import Engine
 
 from model.database import DatabaseSettings, DatabaseUnavailable
 from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link
 from model.postgres.flight import PROBE_MS, Flight
+from model.postgres.sql import AFTER_A_WAIT
 from model.postgres.stock import stock_of
 
 if TYPE_CHECKING:
@@ -115,6 +118,9 @@ class PostgresServer:
     def stop(self) -> None:
         """The server ends: every session is gone, what is open is rolled back."""
         self.alive = False
+        for flight in list(self.waiting):  # first: who inherits a lock now would still go on
+            self.interrupt(flight)
+            flight.error = _disconnected()
         for connection in list(self.sessions):
             self.end_session(connection)
 
@@ -128,8 +134,8 @@ class PostgresServer:
         self.pay_debt()
         for connection in list(self.sessions):
             connection.pay()
-            at_rest = psycopg.pq.TransactionStatus.IDLE
-            if connection.flight is None and connection.pgconn.transaction_status == at_rest:
+            at_rest = connection.pgconn.transaction_status == TransactionStatus.IDLE
+            if connection.flight is None and at_rest:
                 connection.ended = True
                 self.stock.take_back(connection)
             else:  # somebody may still have it in hand
@@ -150,22 +156,36 @@ class PostgresServer:
         for connection in self.sessions:
             connection.pay()
 
+    def at_once(self, connection: "VirtualConnection", command: bytes) -> None:
+        """Execute a command of our own, which waits for nobody.
+
+        Raises:
+            DatabaseUnavailable: as `must_live`.
+        """
+        result = connection.pgconn.exec_(command)
+        self.must_live(connection, result.error_message.decode(errors="replace"))
+
     # Statements.
 
     def drive(self, flight: Flight) -> abc.PGresult:
         """Bring a statement to its answer, in no virtual time unless it has to wait for a lock."""
-        timeout_ms = PROBE_MS
-        while not flight.advance(timeout_ms):
-            if self._waits(flight):
-                self._park(flight)
-                break
-            timeout_ms = min(2.0 * timeout_ms, 50.0)
+        if not self._brought_home(flight):
+            self._park(flight)
         self._count(flight)
         if self.waiting and flight.may_have_freed():
             self.settle()
         if flight.error is not None:
             raise flight.error
         return flight.result
+
+    def _brought_home(self, flight: Flight) -> bool:
+        """Await a statement's answer; False if it waits for a lock (and its backend is stopped)."""
+        timeout_ms = PROBE_MS
+        while not flight.advance(timeout_ms):
+            if self._waits(flight):
+                return False
+            timeout_ms = min(2.0 * timeout_ms, 50.0)
+        return True
 
     def _count(self, flight: Flight) -> None:
         state = getattr(flight.error, "sqlstate", None)
@@ -174,13 +194,22 @@ class PostgresServer:
         elif state == "40001":
             self.serialization_failures += 1
         elif state is not None and state.startswith(OUT_OF_RESOURCES):
-            raise self._unavailable("the server is out of resources", flight) from flight.error
-        elif flight.error is not None and not flight.connection.ended and flight.lost:
-            raise self._unavailable("the real server went away", flight) from flight.error
+            raise self._unavailable("the server is out of resources", flight.error) from None
 
-    def _unavailable(self, what: str, flight: Flight) -> DatabaseUnavailable:
-        said = " ".join(str(flight.error).split())
-        return DatabaseUnavailable(f"--db {self.stock.shown}: {what}: {said}")
+    def must_live(self, connection: "VirtualConnection", error: object) -> None:
+        """No simulated fault takes a real connection from somebody who has it.
+
+        Raises:
+            DatabaseUnavailable: it is gone nevertheless: the server, or its process, really ended.
+        """
+        if connection.pgconn.status == ConnStatus.BAD and self.alive and not connection.ended:
+            raise self._unavailable("the real server went away", error)
+
+    def _unavailable(self, what: str, error: object) -> DatabaseUnavailable:
+        said = " ".join(str(error).split())
+        return DatabaseUnavailable(
+            f"--db {self.stock.shown}: {what}: {said}{self.stock.short_of_room()}"
+        )
 
     def _waits(self, flight: Flight) -> bool:
         """Whether a silent statement waits for a lock; if so, its backend is left stopped."""
@@ -196,21 +225,25 @@ class PostgresServer:
         if kernel.current is None:
             self.interrupt(flight)
             raise RuntimeError("a statement of the set-up or the audit waits for a lock")
-        started_s = kernel.env.now
         flight.begin_wait(kernel.env, self.settings)
         self.waiting.append(flight)
+        self._watch(flight)
         try:
-            while not flight.over:
-                kernel.wait(flight.answered | kernel.env.timeout(flight.alarm_s - kernel.env.now))
-                if not flight.over and kernel.env.now >= flight.alarm_s:
-                    self._ring(flight)
+            kernel.wait(flight.answered)
         except BaseException:
             self.end_session(flight.connection)
             raise
-        finally:
-            if flight in self.waiting:
-                self.waiting.remove(flight)
-            self.lock_waits_s.append(kernel.env.now - started_s)
+
+    def _watch(self, flight: Flight) -> None:
+        """Look at a wait when a time it is bound by comes, even while its client is paused."""
+        env, alarm_s = self.kernel.env, flight.alarm_s
+
+        def look(_event: simpy.Event) -> None:
+            if not flight.over and flight.alarm_s == alarm_s:  # else another bell is set
+                self._ring(flight)
+
+        bell = env.timeout(alarm_s - env.now)
+        bell.callbacks.append(look)
 
     def _ring(self, flight: Flight) -> None:
         """One of the times a waiting statement is bound by has come."""
@@ -218,12 +251,22 @@ class PostgresServer:
         if why == "deadlock":
             if self._in_a_cycle(flight.pid):
                 self._let_it_look(flight)
-        elif why == "lock":
+        elif why:
             self.interrupt(flight)
-            flight.error = errors.LockNotAvailable("canceling statement due to lock timeout")
-        elif why == "statement":
-            self.interrupt(flight)
-            flight.error = errors.QueryCanceled("canceling statement due to statement timeout")
+            kind = errors.LockNotAvailable if why == "lock" else errors.QueryCanceled
+            flight.error = kind(f"canceling statement due to {why} timeout")
+        if flight.over:
+            self._over(flight)
+            self.settle()
+        else:
+            self._watch(flight)
+
+    def _over(self, flight: Flight) -> None:
+        """A wait has ended: its request goes on, unless it was given up."""
+        if flight in self.waiting:
+            self.waiting.remove(flight)
+            self.lock_waits_s.append(self.kernel.env.now - flight.began_s)
+            flight.answered.succeed()
 
     def _in_a_cycle(self, pid: int) -> bool:
         pids = [flight.pid for flight in self.waiting]
@@ -249,11 +292,9 @@ class PostgresServer:
                 flight.error = errors.DeadlockDetected("deadlock detected")
 
     def interrupt(self, flight: Flight) -> None:
-        """Cancel a statement and await its end."""
-        self._signal(flight, signal.SIGCONT)
-        flight.cancel()
-        if flight in self.waiting:
-            self.waiting.remove(flight)
+        """Cancel a statement and await its end; a lock it has been granted does not help it."""
+        flight.cancel(lambda: self._signal(flight, signal.SIGCONT))
+        self._over(flight)
 
     def settle(self) -> None:
         """Go on with everybody who waits no longer, the longest waiting first.
@@ -265,16 +306,27 @@ class PostgresServer:
             free = next((flight for flight in self.waiting if flight.pid not in stuck), None)
             if free is None:
                 return
-            self._signal(free, signal.SIGCONT)
-            timeout_ms = PROBE_MS
-            while not free.advance(timeout_ms):
-                if self._waits(free):
-                    free.wait_again(self.kernel.env.now, self.settings)
-                    break
-                timeout_ms = min(2.0 * timeout_ms, 50.0)
-            if free.over:
-                self.waiting.remove(free)
-                free.answered.succeed()
+            with self.later(free):
+                self._signal(free, signal.SIGCONT)
+                answered = self._brought_home(free)
+            if answered:
+                self._over(free)
+            else:
+                free.wait_again(self.kernel.env.now, self.settings)
+                self._watch(free)
+
+    @contextmanager
+    def later(self, flight: Flight) -> Iterator[None]:
+        """What has waited goes on now: `clock_timestamp()` says so if it looks again."""
+        if not flight.asks_time or not self.stock.address.private:
+            yield
+            return
+        moment = round(1e6 * self.now_s)
+        self.stock.monitor.execute(f"SELECT setval('{AFTER_A_WAIT}', {moment})")
+        try:
+            yield
+        finally:
+            self.stock.monitor.execute(f"SELECT setval('{AFTER_A_WAIT}', 1, false)")
 
     def _waiting_pids(self, suspect: Flight | None = None) -> set[int]:
         """Who waits for a lock.

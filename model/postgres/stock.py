@@ -31,6 +31,8 @@ RESET = (
     b" DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP"
 )
 _PREFIX = "holdfast_"
+_OF_A_COMMAND = f"^{_PREFIX}[0-9a-f]{{8}}_[0-9]+$"
+"""What databases of commands are called (`new_token`, a process): no database of the user's."""
 IN_EACH_DATABASE = (
     "search_path = public, pg_catalog",
     "client_encoding = 'UTF8'",
@@ -105,9 +107,9 @@ class Stock:
     def _remove_leftovers(self) -> None:
         """Drop the databases of commands that were killed: nobody is connected to them."""
         rows = self.admin.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s AND datname NOT IN"
+            "SELECT datname FROM pg_database WHERE datname ~ %s AND datname NOT IN"
             " (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)",
-            [_PREFIX + "%"],
+            [_OF_A_COMMAND],
         ).fetchall()
         for (name,) in rows:
             with contextlib.suppress(psycopg.Error):  # somebody else's, or just being made
@@ -116,7 +118,7 @@ class Stock:
     def drop_all(self, token: str) -> None:
         """Drop the databases of one command, in whichever of its processes they were made."""
         rows = self.admin.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{_PREFIX}{token}_%"]
+            "SELECT datname FROM pg_database WHERE datname ~ %s", [f"^{_PREFIX}{token}_[0-9]+$"]
         ).fetchall()
         for (name,) in rows:
             dropped = sql.Identifier(str(name))
@@ -151,6 +153,7 @@ class Stock:
         except psycopg.Error as error:
             raise DatabaseUnavailable(
                 f"--db {self.shown}: cannot empty the tables of the last run: {_first_line(error)}"
+                + self.short_of_room()
             ) from error
 
     def _empty(self) -> None:
@@ -167,6 +170,14 @@ class Stock:
         else:
             self.monitor.execute(sql.SQL("DROP TABLE {} CASCADE").format(listed))
             self.schema += 1
+
+    def short_of_room(self) -> str:
+        """What to add to a message if the private server's disk is as good as full."""
+        if self.address.folder is None:
+            return ""
+        from model.postgres.cluster import short_of_room
+
+        return short_of_room(str(self.address.folder))
 
     def lend(self) -> "VirtualConnection":
         """A connection without a past."""

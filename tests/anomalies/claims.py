@@ -4,6 +4,7 @@
 `falsely_sold_out` is about buyers turned away in front of free tickets (B29, B30): a refusal is a
 definite answer, and what is kept for nobody comes back when its TTL ends.
 `turned_away` is about buyers sent off without an answer while tickets stayed unsold (A20).
+`refused_before_unsold` is about refusals, each of them true, of tickets nobody bought (A15).
 """
 
 from math import inf
@@ -46,6 +47,14 @@ def turned_away(history: History) -> list[Operation]:
         return []
     last = {op.actor: op for op in history.operations if op.kind == "hold"}
     return [op for op in last.values() if op.outcome is Outcome.NOT_APPLIED]
+
+
+def refused_before_unsold(history: History) -> list[Operation]:
+    """List the holds refused as sold out, if in the end there were tickets that nobody bought."""
+    assert history.audit is not None
+    if all(row.sold >= row.capacity for row in history.audit.stock):
+        return []
+    return [op for op in history.operations if op.kind == "hold" and op.reason == "SoldOut"]
 
 
 def _wanted_stock(op: Operation, history: History) -> int:

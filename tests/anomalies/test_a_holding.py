@@ -1,9 +1,9 @@
-"""Anomalies A17, A18 and A21: holds asked for again, and payments that keep connections.
+"""Anomalies A15, A17, A18 and A21: holds that hoard, and payments that keep connections.
 
 See `test_a_stock.py` for how these tests work.
 """
 
-from tests.anomalies.claims import told_longer_than
+from tests.anomalies.claims import refused_before_unsold, told_longer_than
 from tests.anomalies.crowds import Clinging
 from tests.anomalies.trial import (
     LOG,
@@ -16,6 +16,30 @@ from tests.anomalies.trial import (
 )
 
 TTL_S = 60.0
+
+
+def test_a15_held_is_not_sold() -> None:
+    """Holders who will abandon make the sale look sold out; who does not ask again goes without.
+
+    Nothing is wrong with the code: the sale is lost unless somebody comes for the second wave.
+    """
+
+    def crowd(retry_refused: float) -> Trial:
+        buyers = {
+            "party_sizes": {1: 1.0},
+            "abandon": 0.6,
+            "release_on_abandon": 0.0,
+            "retry_refused": retry_refused,
+            "max_attempts": 30,
+            "retry_delay_s": (20.0, 40.0),
+        }
+        return Trial(scenario=hostile(arrivals={"buyers": 48}, buyers=buyers, hold={"ttl_s": 40.0}))
+
+    for run in crowd(retry_refused=0.0).run("db-cart"):
+        assert refused_before_unsold(run.history)
+    fixed = crowd(retry_refused=1.0).run("db-cart")
+    assert not [run.seed for run in fixed if refused_before_unsold(run.history)]
+    assert_clean(fixed, "no-overbooking", "stock-conserved", saw=["sold-out"])
 
 
 def test_a17_each_retry_resets_the_deadline() -> None:

@@ -24,6 +24,7 @@ ON_BOTH = (
     test_a_stock.test_a10_the_application_clocks_step,
     test_a_stock.test_a11_double_release,
     test_a_stock.test_a12_release_not_atomic,
+    test_a_holding.test_a15_held_is_not_sold,
     test_a_holding.test_a17_each_retry_resets_the_deadline,
     test_a_holding.test_a18_asking_again_overwrites_the_quantity,
     test_a_holding.test_a21_the_provider_is_called_inside_the_transaction,

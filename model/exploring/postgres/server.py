@@ -224,12 +224,9 @@ class ChoosingServer(PostgresServer):
         if self.queue.in_a_cycle(flight.pid):
             self._make_victim(flight)
             return
-        self._signal_on(flight)
-        timeout_ms = PROBE_MS
-        while not flight.advance(timeout_ms):
-            if self._waits(flight):
-                return
-            timeout_ms = min(2.0 * timeout_ms, 50.0)
+        with self.later(flight):
+            self._signal_on(flight)
+            self._brought_home(flight)
 
     def _make_victim(self, flight: Flight) -> None:
         """Let a process in a cycle look for a deadlock; one that does not is told what there is.

@@ -202,7 +202,20 @@ def test_ids_of_rolled_back_inserts_are_gone() -> None:
         assert world.run()["ids"] == 2
 
 
-REAL_TIME = ("SELECT pg_sleep(1)", "SELECT LOCALTIMESTAMP", "LISTEN x", "COPY stock TO STDOUT")
+REAL_TIME = (
+    "SELECT pg_sleep(1)",
+    "SELECT LOCALTIMESTAMP",
+    "SELECT pg_catalog.now()",
+    "SELECT date 'today'",
+    "SELECT age(timestamp '2026-01-01')",
+    "LISTEN x",
+    "COPY stock TO STDOUT",
+)
+CHANCE = (
+    "SELECT id FROM stock ORDER BY random()",
+    "SELECT gen_random_uuid()",
+    "SELECT id FROM stock TABLESAMPLE bernoulli (50)",
+)
 
 
 @pytest.mark.parametrize("statement", REAL_TIME)
@@ -212,6 +225,17 @@ def test_real_time_is_refused(statement: str) -> None:
     with (
         world.engine.connect() as connection,
         pytest.raises(StatementRefused, match="virtual time"),
+    ):
+        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("statement", CHANCE)
+def test_chance_is_refused(statement: str) -> None:
+    """What is different each time would make a run that no seed repeats."""
+    world = PostgresWorld()
+    with (
+        world.engine.connect() as connection,
+        pytest.raises(StatementRefused, match="another value in each run"),
     ):
         connection.execute(text(statement))
 

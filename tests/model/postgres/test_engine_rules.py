@@ -99,18 +99,21 @@ def test_p4b_a_row_changed_since_the_snapshot_is_a_serialization_failure() -> No
 
 
 def test_p5_serializable_fails_the_second_commit() -> None:
-    """P5: of two transactions that read what the other one writes, the second to commit fails."""
+    """P5: of two transactions that read what the other one writes, the second COMMIT fails."""
     world = PostgresWorld(isolation="serializable")
+    to_commit: list[str] = []
 
-    def book(connection: Connection) -> None:
+    def book(connection: Connection, name: str) -> None:
         assert connection.execute(select(func.count()).select_from(tickets)).scalar_one() == 0
         world.kernel.sleep(0.1)
         connection.execute(insert(tickets).values())
         world.kernel.sleep(0.1)
+        to_commit.append(name)
 
-    world.transaction(0.0, "A", book)
-    world.transaction(0.01, "B", book)
+    for name, at_s in (("A", 0.0), ("B", 0.01)):
+        world.transaction(at_s, name, lambda connection, name=name: book(connection, name))
     results = world.run()
+    assert to_commit == ["A", "B"], "both came as far as their COMMIT"
     assert results["A"] is None
     assert state_of(results["B"]) == "40001"
 
@@ -151,20 +154,40 @@ def test_p7_now_stands_still_and_the_clock_moves() -> None:
     assert second[1] - first[1] == pytest.approx(900.0, abs=0.01)
 
 
-def test_p7_defaults_of_a_table_are_in_virtual_time_too() -> None:
+@pytest.mark.parametrize("level", ["READ COMMITTED", "AUTOCOMMIT"])
+def test_p7_defaults_of_a_table_are_in_virtual_time_too(level: Any) -> None:
     """A column's DEFAULT now() is not written in the INSERT, and yet no real time gets in."""
     world = PostgresWorld()
     with world.engine.begin() as connection:
         connection.execute(text("CREATE TABLE noted (id int, at timestamptz DEFAULT now())"))
 
-    def note(connection: Connection) -> float:
-        connection.execute(text("INSERT INTO noted (id) VALUES (1)"))
-        read = text("SELECT extract(epoch from at)::float8 FROM noted")
-        return float(connection.execute(read).scalar_one())
+    def note() -> float:
+        with world.engine.connect().execution_options(isolation_level=level) as connection:
+            connection.execute(text("INSERT INTO noted (id) VALUES (1)"))
+            read = text("SELECT extract(epoch from at)::float8 FROM noted")
+            return float(connection.execute(read).scalar_one())
 
-    world.transaction(100.0, "note", note)
+    world.at(100.0, "note", note)
     began_s = world.run()["note"]
     assert began_s == pytest.approx(world.postgres.now_s - world.env.now + 100.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("ends_s", "paid"), [(9.0, 1), (7.0, 0)])
+def test_p7_a_condition_is_looked_at_again_with_a_clock_that_has_moved(
+    ends_s: float, paid: int
+) -> None:
+    """P1 and P7: a hold that ended while its payment waited for the row is not paid (A08, A09)."""
+    world = PostgresWorld()
+    ends = {"ends": world.postgres.now_s + ends_s}
+    pay = update(stock).where(text(":ends > extract(epoch from clock_timestamp())")).values(left=0)
+
+    def touch(connection: Connection) -> None:
+        connection.execute(update(stock).values(left=5))
+        world.kernel.sleep(8.0)
+
+    world.transaction(0.0, "touches", touch)
+    world.transaction(1.0, "pays", lambda c: c.execute(pay, ends).rowcount)
+    assert world.run()["pays"] == paid, "8 s: after the wait, not before it"
 
 
 def test_p8_opposite_orders_deadlock_with_one_victim() -> None:
