@@ -127,8 +127,11 @@ class _Reading:
         for op in self._told:
             assert op.expires_s is not None  # `gather` refuses a history without it
             if not grants or (ended_s(op) >= grants[-1].ends_from_s and op.invoked_s <= bought_s):
+                # Of answers that overlap nobody knows which came first.
+                told = [o for o in self._told if op.invoked_s <= ended_s(o) <= ended_s(op)]
+                deadlines = [o.expires_s for o in told if o.expires_s is not None]
                 grants.append(
-                    _Grant(asked=op, deadline_s=op.expires_s, last_deadline_s=op.expires_s)
+                    _Grant(asked=op, deadline_s=min(deadlines), last_deadline_s=max(deadlines))
                 )
             elif op.invoked_s <= bought_s:
                 grants[-1].deadline_s = min(grants[-1].deadline_s, op.expires_s)
@@ -183,6 +186,7 @@ class _Reading:
         grants: list[_Grant | None] = [*self._grants]
         if not grants or self._unsettled is not None:
             grants.append(None)  # the hold that was sold was never acknowledged
+        bought_s = self._buys_from_s() if self.life.ordered else inf
         for grant in grants:
             sold = self.life.ordered and grant is grants[-1]
             lapses_s = inf if grant is None else grant.deadline_s - self._evidence.slack_s
@@ -193,7 +197,7 @@ class _Reading:
                     taken=self._taken(grant, first, stays),
                     ended=None if grant is None or sold else self._ended(grant),
                     transit=self._transit(grant) if sold else None,
-                    over_s=self._buys_from_s() if sold else lapses_s,
+                    over_s=bought_s if sold else min(lapses_s, bought_s),
                     to_end_s=inf if grant is None else min(grant.deadline_s, grant.released_s),
                 )
             )
@@ -240,7 +244,7 @@ class _Reading:
 
     def _is_early(self, refusal: Operation, grant: _Grant) -> bool:
         """Say whether a payment was refused while the hold was surely there."""
-        return ended_s(grant.asked) <= refusal.invoked_s and ended_s(refusal) < grant.ends_from_s
+        return ended_s(grant.asked) < refusal.invoked_s and ended_s(refusal) < grant.ends_from_s
 
     def _bought_s(self) -> float:
         return min(
@@ -306,7 +310,7 @@ class _Reading:
             return None
         grant = self._grants[-1]
         from_s = self._buys_from_s()
-        over = (op for op in self._refusals if op.invoked_s >= ended_s(grant.asked))
+        over = (op for op in self._refusals if op.invoked_s > ended_s(grant.asked))
         refused_s = min((ended_s(op) for op in over), default=inf)
         ended_until_s = min(grant.ends_until_s, refused_s)
         if from_s <= ended_until_s:
