@@ -214,16 +214,20 @@ class _Reading:
             return Span(from_s=from_s, until_s=until_s)
         ended = before[-1].ended
         assert ended is not None  # only the last one is sold
-        may_be = [op.invoked_s for op in tries if grant is not None and self._may_take(op, grant)]
-        return Span(from_s=max(ended.from_s, min(may_be or [first.invoked_s])), until_s=until_s)
+        may_be = [first.invoked_s] if grant is None else self._askings(grant, tries)
+        return Span(from_s=max(ended.from_s, min(may_be)), until_s=until_s)
 
-    def _may_take(self, op: Operation, grant: _Grant) -> bool:
-        """Say whether a request may have taken the tickets anew: none that was settled before."""
+    def _askings(self, grant: _Grant, tries: list[Operation]) -> list[float]:
+        """List when requests began that may have taken the tickets anew: none settled before."""
         asked_s = ended_s(grant.asked)
-        if op.outcome is Outcome.OK:
-            return ended_s(op) >= asked_s
-        settled_s = (ended_s(told) for told in self._told if ended_s(told) < asked_s)
-        return op.invoked_s > max(settled_s, default=-inf)
+        told_s = (ended_s(told) for told in self._told if ended_s(told) < asked_s)
+        settled_s = max(told_s, default=-inf)
+        return [
+            op.invoked_s
+            for op in tries
+            if (ended_s(op) >= asked_s and op.outcome is Outcome.OK)
+            or (op.invoked_s > settled_s and op.outcome is Outcome.UNKNOWN)
+        ]
 
     def _ended(self, grant: _Grant) -> Span:
         """Bound when the tickets of a hold that was not sold were free again.
