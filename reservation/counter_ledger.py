@@ -23,7 +23,9 @@ deleted and `open_sale` called.
 
 What this cannot mend: a Redis that comes back with an *older* counter (RDB, a lost AOF tail) has
 forgotten sales that were settled, and offers their tickets again. The recheck at payment then
-refunds those buyers, until somebody deletes the counter.
+refunds those buyers, until somebody deletes the counter. And a Redis that lost its marks, or a copy
+of a request that comes more than an hour after its sale, lets a sold hold take tickets once more:
+the reaper finds the hold sold and forgets it, tickets and all.
 """
 
 from redis import Redis
@@ -35,6 +37,7 @@ from reservation.lua import text
 
 SOLD_OUT = 0
 NOT_SEEDED = -1
+SETTLED = -2
 
 _FLOOR_MS = 60_000
 SETTLED_FOR_S = 3600.0  # how long it is remembered that a sale was settled
@@ -72,8 +75,8 @@ class CounterLedger:
         """Lower the counter and note the hold, in one step.
 
         Returns:
-            the deadline in ms (that of the first time, for an id taken before), SOLD_OUT, or
-            NOT_SEEDED when there is no counter.
+            the deadline in ms (that of the first time, for an id taken before), SOLD_OUT,
+            NOT_SEEDED when there is no counter, or SETTLED when the hold was sold.
 
         Raises:
             UnknownOutcome, NotApplied: Redis failed.
@@ -85,8 +88,9 @@ class CounterLedger:
             request.customer_id,
             _flag(self._recognise),
         ]
+        keys = [*_counter_keys(request.event_id), _settled(request.event_id)]
         with redis_writing():
-            return int(scripts.TAKE(self._redis, _counter_keys(request.event_id), arguments))
+            return int(scripts.TAKE(self._redis, keys, arguments))
 
     def take_in_two_steps(self, request: HoldRequest) -> int:
         """As `take`, but lower the counter first and note the hold after (B20).

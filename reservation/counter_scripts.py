@@ -11,11 +11,14 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
-# KEYS: stock, deadlines, holds. ARGV: id, quantity, ttl ms, customer, "1" to know its own id
-# A hold that ended and was not reaped yet still owns its tickets: asked again, it lives again.
+# KEYS: stock, deadlines, holds, settled
+# ARGV: id, quantity, ttl ms, customer, "1" to know its own id
+# A hold that ended and was not reaped yet still owns its tickets: asked again, it lives again. One
+# that was sold takes no more (-2): the reaper would find it sold and never give them back.
 TAKE = Script(
     _NOW
     + """
+if ARGV[5] == '1' and redis.call('ZSCORE', KEYS[4], ARGV[1]) then return -2 end
 local stock = redis.call('GET', KEYS[1])
 local mine = ARGV[5] == '1' and redis.call('HGET', KEYS[3], ARGV[1])
 if mine then

@@ -27,7 +27,13 @@ from reservation.api import (
     SweepReport,
 )
 from reservation.boundary import database_reading
-from reservation.counter_ledger import NOT_SEEDED, SETTLED_FOR_S, SOLD_OUT, CounterLedger
+from reservation.counter_ledger import (
+    NOT_SEEDED,
+    SETTLED,
+    SETTLED_FOR_S,
+    SOLD_OUT,
+    CounterLedger,
+)
 from reservation.errors import HoldExpired, NotApplied, SoldOut
 from reservation.event_stock import counts, deduct, deduct_if_enough, remaining
 from reservation.redis_terms import COMMON_CHOICES, COMMON_DEFAULTS, refuse_task, required_redis
@@ -81,7 +87,11 @@ class RedisCounter:
         self._ledger.seed(event_id, left)
 
     def hold(self, request: HoldRequest) -> Hold:
-        """Lower the counter and note the hold, seeding the counter first if Redis lost it."""
+        """Lower the counter and note the hold, seeding the counter first if Redis lost it.
+
+        Raises:
+            HoldExpired: this hold_id was used for a hold that has been sold.
+        """
         deadline_ms = self._take(request)
         for _ in range(SEEDINGS):
             if deadline_ms != NOT_SEEDED:
@@ -92,6 +102,8 @@ class RedisCounter:
             raise NotApplied(
                 f"the counter of event {request.event_id} vanishes: is Redis evicting?"
             )
+        if deadline_ms == SETTLED:
+            raise HoldExpired(f"hold {request.hold_id} was sold: ask again with a new hold_id")
         if deadline_ms == SOLD_OUT:
             raise SoldOut(f"event {request.event_id} has no {request.quantity} tickets to hold")
         return Hold.granted(request, expires_at=deadline_ms / 1000)

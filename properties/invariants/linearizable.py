@@ -75,7 +75,7 @@ def _no_order(office: Office, play: Play, answer: Answer, evidence: Evidence) ->
     assert answer.stuck is not None  # an answer without an order names where it ends
     life, op = play.told[answer.stuck]
     move = play.moves[answer.stuck]
-    in_the_way = [(_stay_of(index, office, play), play.moves[index]) for index in answer.taken]
+    in_the_way = [(play.stays[index], play.moves[index]) for index in answer.taken]
     in_the_way = [(stay, take) for stay, take in in_the_way if stay.life is not life]
     taken = sum(take.quantity for _, take in in_the_way)
     due_s = min(move.until_s, evidence.end_s)
@@ -112,10 +112,6 @@ def _no_order(office: Office, play: Play, answer: Answer, evidence: Evidence) ->
     )
 
 
-def _stay_of(take: int, office: Office, play: Play) -> Stay:
-    return next(stay for stay in office.stays if stay.life is play.told[take][0])
-
-
 def _taken(office: Office, tickets: int) -> str:
     event_id, seat = office.unit
     if seat:
@@ -137,7 +133,7 @@ def _how(stay: Stay, take: Move, due_s: float) -> str:
     elif stay.ended is None:
         why = "sold in the end"
     else:
-        why = f"held until {min(stay.life.deadline_s, stay.life.released_s):.1f} s"
+        why = f"held until {stay.to_end_s:.1f} s"
     return f"{stay.life.actor} ({why})"
 
 

@@ -6,7 +6,7 @@ General admission is one counter of as many tickets as the event has; a seat is 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import inf
 
@@ -41,8 +41,11 @@ class Office:
     @property
     def contended(self) -> bool:
         """Say whether a wrong answer was possible: somebody had to be refused, or was."""
-        asked = sum(self.quantity_of(stay.quantity) for stay in self.stays)
-        return bool(self.refusals) or asked > self.capacity
+        most: dict[str, int] = defaultdict(int)  # a hold taken anew has its tickets once
+        for stay in self.stays:
+            hold_id = stay.life.hold_id
+            most[hold_id] = max(most[hold_id], self.quantity_of(stay.asked.quantity))
+        return bool(self.refusals) or sum(most.values()) > self.capacity
 
     def quantity_of(self, tickets: int) -> int:
         """Return how much of this counter a hold of so many tickets takes."""
@@ -51,10 +54,15 @@ class Office:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
-    """An office's moves, each with the operation that is told for it."""
+    """An office's moves, each with the operation that is told for it.
+
+    `stays` has each take's stay, `takes` each hold's takes.
+    """
 
     moves: list[Move]
     told: list[tuple[HoldLife | None, Operation]]
+    stays: dict[int, Stay]
+    takes: dict[str, list[int]]
 
 
 class Offices:
@@ -71,11 +79,11 @@ class Offices:
         self.several: list[Operation] = []
         for stay in stays:
             self._add_stay(stay)
-        stayed = {stay.life.hold_id for stay in stays}
+        last = {stay.life.hold_id: stay for stay in stays}
         for life in evidence.lives.values():
             for op in life.asks:
                 if op.outcome is not Outcome.OK:
-                    self._add_request(life, op, stayed=life.hold_id in stayed)
+                    self._add_request(life, op, last.get(life.hold_id))
 
     def all(self) -> list[Office]:
         """List them by event and seat."""
@@ -96,14 +104,15 @@ class Offices:
         return found
 
     def _add_stay(self, stay: Stay) -> None:
-        for seat in stay.seats or ("",):
-            office = self._at(stay.event_id, seat)
+        asked = stay.asked
+        for seat in asked.seats or ("",):
+            office = self._at(asked.event_id, seat)
             office.stays.append(stay)
             if stay.transit is not None:
-                office.transits.append(_transit(stay.life, stay.quantity, seat, stay.transit))
+                office.transits.append(_transit(stay.life, asked.quantity, seat, stay.transit))
 
-    def _add_request(self, life: HoldLife, op: Operation, *, stayed: bool) -> None:
-        span = _in_doubt(op, stayed=stayed)
+    def _add_request(self, life: HoldLife, op: Operation, last: Stay | None) -> None:
+        span = _in_doubt(op, last)
         if span is not None:
             for seat in op.seats or ("",):
                 office = self._at(op.event_id, seat)
@@ -120,66 +129,88 @@ def _transit(life: HoldLife, tickets: int, seat: str, span: Span) -> Transit:
     return Transit(hold_id=life.hold_id, quantity=1 if seat else tickets, span=span)
 
 
-def _in_doubt(op: Operation, *, stayed: bool) -> Span | None:
+def _in_doubt(op: Operation, last: Stay | None) -> Span | None:
     """Say when a request for a hold may keep tickets from others without ever getting them.
 
-    One in doubt may take effect whenever it likes; one for seats may have some of them until it
-    finds that another one is gone.
+    One in doubt may take effect whenever it likes, unless a repeat that is acknowledged settles it
+    (then the stay covers it), but not while the hold is there, nor once it is sold; `last` is the
+    hold's last stay. One for seats may have some of them until it finds that another one is gone.
     """
-    if op.outcome is Outcome.UNKNOWN and not stayed:
-        return Span(from_s=op.invoked_s, until_s=inf)
+    if op.outcome is Outcome.UNKNOWN:
+        if last is None:
+            return Span(from_s=op.invoked_s, until_s=inf)
+        told = (ask for ask in last.life.asks if ask.outcome is Outcome.OK)
+        if last.ended is None or any(ended_s(ask) >= op.invoked_s for ask in told):
+            return None
+        return Span(from_s=max(op.invoked_s, last.ended.from_s), until_s=inf)
     if op.outcome is Outcome.REFUSED and op.seats:
         return Span(from_s=op.invoked_s, until_s=ended_s(op))
     return None
 
 
 def play_of(office: Office) -> Play:
-    """Write an office's record down as moves, in the order in which they begin."""
-    moves: list[Move] = []
-    told: list[tuple[HoldLife | None, Operation]] = []
+    """Write an office's record down as moves: all stays, then all refusals."""
+    play = Play(moves=[], told=[], stays={}, takes=defaultdict(list))
+    given_back: dict[str, int] = {}  # each hold's last give-back so far
     for stay in office.stays:
-        quantity = office.quantity_of(stay.quantity)
-        asked = stay.life.granted or (stay.life.asks or stay.life.checkouts)[0]
-        take = len(moves)
-        moves.append(
-            Move(
-                kind=Kind.TAKE,
-                quantity=quantity,
-                from_s=stay.taken.from_s,
-                until_s=stay.taken.until_s,
-            )
-        )
-        told.append((stay.life, asked))
-        if stay.ended is not None:
-            from_s = max(stay.ended.from_s, stay.taken.from_s)
-            until_s = max(stay.ended.until_s, stay.taken.until_s)
-            moves.append(
-                Move(
-                    kind=Kind.GIVE_BACK,
-                    quantity=quantity,
-                    from_s=from_s,
-                    until_s=until_s,
-                    after=take,
-                )
-            )
-            told.append((stay.life, stay.life.story()[-1]))
+        _add_stay(play, office, stay, given_back)
     in_transit = _sum_between(office.transits)
-    own = _own(office)
+    own_transit = _own_transit(office)
     for op in office.refusals:
-        asked_for = office.quantity_of(op.quantity)
-        in_the_way = in_transit(op) - own(op)
-        needed = office.capacity - asked_for - in_the_way + 1
+        in_the_way = in_transit(op) - own_transit(op)
+        needed = office.capacity - office.quantity_of(op.quantity) - in_the_way + 1
         if needed > 0:
-            moves.append(
+            own = frozenset(
+                take
+                for take in play.takes.get(op.hold_id, ())
+                if ended_s(op) < play.stays[take].over_s
+            )
+            play.moves.append(
                 Move(
                     kind=Kind.REFUSE,
                     quantity=needed,
                     from_s=op.invoked_s,
                     until_s=ended_s(op),
+                    own=own,
                 )
             )
-            told.append((None, op))
-    return Play(moves=moves, told=told)
+            play.told.append((None, op))
+    return play
+
+
+def _add_stay(play: Play, office: Office, stay: Stay, given_back: dict[str, int]) -> None:
+    """Add a stay's take and give-back.
+
+    A hold that is taken anew has been given back by then. If it never ended, the two happen at one
+    instant, which is as if nothing did.
+    """
+    hold_id, quantity = stay.life.hold_id, office.quantity_of(stay.asked.quantity)
+    before = given_back.get(hold_id)
+    if before is not None:
+        back = play.moves[before]
+        until_s = min(back.until_s, stay.taken.until_s)
+        play.moves[before] = replace(back, until_s=until_s)
+    take = len(play.moves)
+    from_s, until_s = stay.taken.from_s, stay.taken.until_s
+    play.moves.append(
+        Move(kind=Kind.TAKE, quantity=quantity, from_s=from_s, until_s=until_s, after=before)
+    )
+    play.told.append((stay.life, stay.asked))
+    play.stays[take] = stay
+    play.takes[hold_id].append(take)
+    if stay.ended is None:
+        return
+    given_back[hold_id] = len(play.moves)
+    play.moves.append(
+        Move(
+            kind=Kind.GIVE_BACK,
+            quantity=quantity,
+            from_s=max(stay.ended.from_s, from_s),
+            until_s=max(stay.ended.until_s, until_s),
+            after=take,
+        )
+    )
+    play.told.append((stay.life, stay.life.story()[-1]))
 
 
 def _sum_between(transits: Iterable[Transit]) -> Callable[[Operation], int]:
@@ -198,28 +229,18 @@ def _sum_between(transits: Iterable[Transit]) -> Callable[[Operation], int]:
     return between
 
 
-def _own(office: Office) -> Callable[[Operation], int]:
-    """Return how much of what stands in a refused buyer's way is the same hold's own.
-
-    A hold that is asked for again gets the same answer while it lives, so neither its own requests
-    in doubt nor its own tickets are a reason to refuse it.
-    """
+def _own_transit(office: Office) -> Callable[[Operation], int]:
+    """Return how much of what is in transit is the same hold's own, and no reason to refuse it."""
     transits: dict[str, list[Transit]] = defaultdict(list)
     for transit in office.transits:
         transits[transit.hold_id].append(transit)
-    stays = {stay.life.hold_id: stay for stay in office.stays}
 
     def own(op: Operation) -> int:
-        mine = sum(
+        return sum(
             transit.quantity
-            for transit in transits[op.hold_id]
+            for transit in transits.get(op.hold_id, ())
             if transit.span.from_s <= ended_s(op) and transit.span.until_s >= op.invoked_s
         )
-        stay = stays.get(op.hold_id)
-        if stay is not None and stay.taken.until_s < op.invoked_s:
-            ends_s = inf if stay.ended is None else stay.ended.from_s
-            mine += office.quantity_of(stay.quantity) if ends_s > ended_s(op) else 0
-        return mine
 
     return own
 
@@ -228,7 +249,7 @@ def possibly_taken(office: Office, op: Operation) -> bool:
     """Say whether a seat may have been out of reach at some moment of a refused request."""
     for stay in office.stays:
         ends_s = inf if stay.ended is None else stay.ended.until_s
-        mine = stay.life.hold_id == op.hold_id
+        mine = stay.life.hold_id == op.hold_id and ended_s(op) < stay.over_s
         if not mine and stay.taken.from_s <= ended_s(op) and ends_s >= op.invoked_s:
             return True
     return any(

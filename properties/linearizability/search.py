@@ -8,7 +8,9 @@ before it only if that can help somebody. What can help follows from what moves 
 - taking before taking, or giving back before a take that fits, can as well happen afterwards;
 - so only a take that does not fit asks for others to give back first, and only an open refusal
   that is not legal yet, or a take that may be given back at once, goes before one that is due;
-- of two equal quantities that could be given back, the one that is due earlier may go first.
+- of two equal quantities that could be given back, the one that is due earlier may go first,
+  unless the other one has to be taken anew later;
+- a hold that is taken anew waits until it has been given back, and fits at once then.
 
 A refutation of one place that needs no search (`_surely_wrong`) is tried before, because a record
 that is wrong everywhere would otherwise be searched in vain.
@@ -33,7 +35,9 @@ class Move:
     """One move, which happened at one instant of `from_s` to `until_s` (infinity: or never).
 
     `quantity` is what it takes or gives back; a refusal is legal while at least that many tickets
-    are taken. `after` is the index of the take a give-back belongs to.
+    are taken besides its `own` takes (a hold that is there is no reason to refuse it). `after` is
+    the index of the take a give-back belongs to, or of the give-back after which a hold is taken
+    anew; of such a pair, the first neither begins nor is due later.
     """
 
     kind: Kind
@@ -41,6 +45,7 @@ class Move:
     from_s: float
     until_s: float
     after: int | None = None
+    own: frozenset[int] = frozenset()
 
 
 class Found(Enum):
@@ -93,6 +98,9 @@ class _Search:
         begins = [(move.from_s, 0, index) for index, move in enumerate(moves)]
         ends = [(m.until_s, 1, index) for index, m in enumerate(moves) if m.until_s < inf]
         self._events = sorted(begins + ends)
+        self._begins = {index: at for at, (_, end, index) in enumerate(self._events) if not end}
+        self._backs = {m.after: i for i, m in enumerate(moves) if m.kind is Kind.GIVE_BACK}
+        self._anew = {m.after for m in moves if m.kind is Kind.TAKE and m.after is not None}
         self._met: set[tuple[int, int, frozenset[int]]] = set()
         self._furthest = _Place(-1, 0, set())
 
@@ -146,7 +154,7 @@ class _Search:
             _, ends, index = events[place.at]
             move = moves[index]
             if not ends:
-                if move.kind is not Kind.REFUSE or place.taken < move.quantity:
+                if move.kind is not Kind.REFUSE or not self._is_legal(place, move):
                     open_moves.add(index)
             elif index in open_moves:
                 if move.kind is not Kind.TAKE or self._is_in_question(place, move):
@@ -167,6 +175,18 @@ class _Search:
         open_takes = (moves[i].quantity for i in place.open if moves[i].kind is Kind.TAKE)
         return sum(open_takes) > free
 
+    def _is_legal(self, place: _Place, refusal: Move) -> bool:
+        own = sum(
+            self._moves[take].quantity
+            for take in refusal.own
+            if self._has_happened(place, take)
+            and not self._has_happened(place, self._backs.get(take))
+        )
+        return place.taken - own >= refusal.quantity
+
+    def _has_happened(self, place: _Place, index: int | None) -> bool:
+        return index is not None and self._begins[index] < place.at and index not in place.open
+
     def _happen(self, place: _Place, index: int) -> None:
         move = self._moves[index]
         place.open.discard(index)
@@ -176,7 +196,7 @@ class _Search:
                 other
                 for other in place.open
                 if self._moves[other].kind is Kind.REFUSE
-                and self._moves[other].quantity <= place.taken
+                and self._is_legal(place, self._moves[other])
             ]
             place.open.difference_update(legal)
         elif move.kind is Kind.GIVE_BACK:
@@ -189,9 +209,11 @@ class _Search:
         useful: list[int] = []
         if move.kind is Kind.GIVE_BACK and move.after not in place.open:
             useful.append(due)
-        takes = self._open(place, Kind.TAKE)
+        takes = [i for i in self._open(place, Kind.TAKE) if self._moves[i].after not in place.open]
         most = place.taken + sum(self._moves[index].quantity for index in takes)
-        gives = [i for i in self._open(place, Kind.GIVE_BACK) if self._moves[i].after not in takes]
+        gives = [
+            i for i in self._open(place, Kind.GIVE_BACK) if self._moves[i].after not in place.open
+        ]
         if move.kind is Kind.TAKE and place.taken + move.quantity <= self._capacity:
             useful.append(due)
         elif move.kind is Kind.TAKE:
@@ -236,8 +258,9 @@ class _Search:
     def _first_of_each_quantity(self, gives: list[int]) -> list[int]:
         first: dict[int, int] = {}
         for index in gives:
-            first.setdefault(self._moves[index].quantity, index)
-        return list(first.values())
+            if index not in self._anew:
+                first.setdefault(self._moves[index].quantity, index)
+        return [index for index in gives if index in self._anew or index in first.values()]
 
     def _surely_wrong(self) -> int | None:
         """Find the first event that no order of anything could explain, without a search."""

@@ -108,3 +108,53 @@ def good_order_of_three() -> History:
     sale.sold_out("bob", 13.0)
     sale.pay("cid", 30.0, 1.0)
     return sale.ended()
+
+
+@recording(inconclusive=(*PLAIN, *NOBODY_LEFT))
+def good_held_again_after_release() -> History:
+    """Ann gives her hold back and asks for it again: she has it, bob is refused, and she pays."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0)
+    sale.release("ann", 10.0)
+    sale.hold("ann", 20.0)
+    sale.sold_out("bob", 21.0)
+    sale.pay("ann", 30.0, 1.0)
+    sale.sold_out("ann", 40.0)
+    return sale.ended()
+
+
+@recording(violated=("linearizable",), inconclusive=PLAIN)
+def bad_held_by_two_after_release() -> History:
+    """Ann is told that she has her released hold again, and bob that he has the same ticket."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0)
+    sale.release("ann", 10.0)
+    sale.hold("ann", 20.0)
+    sale.hold("bob", 21.0)
+    sale.pay("bob", 30.0, 1.0)
+    return sale.ended()
+
+
+@recording(violated=("linearizable",), inconclusive=(*PLAIN, *NOBODY_LEFT))
+def bad_refused_after_release_alone() -> History:
+    """Ann gave her hold back and asks for it again much later; bob is refused in between."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0)
+    sale.release("ann", 10.0)
+    sale.sold_out("bob", 20.0)
+    sale.hold("ann", 30.0)
+    sale.pay("ann", 40.0, 1.0)
+    return sale.ended()
+
+
+@recording(
+    violated=("linearizable",), inconclusive=("no-overbooking", "no-overhold", *PLAIN, *NOBODY_LEFT)
+)
+def bad_sold_hold_takes_another() -> History:
+    """Ann has bought; a late copy of her request takes the other ticket, and bob is refused."""
+    sale = Sale(capacity=2)
+    sale.hold("ann", 1.0)
+    sale.pay("ann", 2.0, 1.0)
+    sale.hold("ann", 10.0)
+    sale.sold_out("bob", 11.0)
+    return sale.ended()

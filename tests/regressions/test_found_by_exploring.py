@@ -2,6 +2,7 @@
 
 from model.exploring.small_world import SmallWorld
 from properties.exploration.execution import Executions
+from properties.exploration.exhaustive import Search
 from properties.exploration.shrinking import repaired
 from properties.judge import judge
 from properties.verdicts import Status
@@ -34,3 +35,13 @@ def test_a_ticket_is_not_given_back_and_sold() -> None:
     assert history.audit is not None
     assert len(history.audit.orders) == 1
     assert judge(history)["stock-conserved"].status is Status.HOLDS
+
+
+def test_a_sold_hold_takes_no_more_tickets() -> None:
+    """redis-counter: a late copy of a request took a second ticket, and no reaper gave it back."""
+    small = SmallWorld(strategy="redis-counter", visits=("pay>again", "leave"), capacity=2)
+    found = Search(small, histories=True).run()
+    assert found.complete
+    assert not found.breaches
+    assert found.seen["order-made"]
+    assert not found.seen["refused-sold-out"]

@@ -15,7 +15,7 @@ from properties.invariants import linearizable
 from properties.verdicts import Invariant, Status, inconclusive
 
 NAME = "linearizable"
-BY_ORDER_ALONE = SmallWorld(strategy="redis-counter", visits=("release>again", "leave"))
+BY_ORDER_ALONE = SmallWorld(strategy="redis-hold", visits=("pay>again", "leave"), capacity=2)
 """Here one final state holds or is violated, whatever the order of the calls that led to it was."""
 
 WORLDS = [
@@ -25,6 +25,7 @@ WORLDS = [
     SmallWorld(strategy="redis-counter", visits=("release", "leave")),
     SmallWorld(strategy="seat-setnx", visits=("pay", "leave")),
     SmallWorld(strategy="seat-setnx", visits=("release>again", "leave")),
+    SmallWorld(strategy="redis-counter", visits=("release>again", "leave")),
     BY_ORDER_ALONE,
     SmallWorld(
         strategy="seat-setnx",
@@ -135,6 +136,23 @@ def test_reduction_loses_no_order(small: SmallWorld, monkeypatch: pytest.MonkeyP
         assert any(
             (other, others) == (state, faults) and before <= more for other, more, others in reduced
         )
+
+
+@pytest.mark.parametrize("strategy", ["redis-hold-recheck", "redis-counter", "seat-setnx"])
+def test_a_released_hold_may_be_held_again(strategy: str) -> None:
+    """Who gives a hold back and gets it again has it: others are refused, in every order."""
+    found = Search(
+        SmallWorld(strategy=strategy, visits=("release>again", "leave")), histories=True
+    ).run()
+    assert found.statuses()[NAME] is Status.HOLDS
+    assert found.seen["refused-sold-out"]
+
+
+def test_a_hold_taken_again_counts() -> None:
+    """Its neighbour: after such a repeat, a shop that counts no holds gives two the last ticket."""
+    small = SmallWorld(strategy="redis-hold-blind", visits=("release>again", "leave"))
+    found = Search(small, histories=True).run()
+    assert found.claims[NAME].violated == len(found.finals)
 
 
 def test_one_history_of_each_state_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
