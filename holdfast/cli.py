@@ -69,6 +69,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     interrupts.listen()
+    interrupts.wait_for_the_command()
     app()
 
 
@@ -150,7 +151,8 @@ def explore(  # noqa: PLR0913 - a command has as many parameters as options
 ) -> None:
     """Search every schedule of a small world, or find the shortest story of how it breaks."""
     from holdfast.commands import answer
-    from holdfast.explore import ExploreChoices, run_explore
+    from holdfast.errors import ExitStatus
+    from holdfast.explore import NOTHING_YET, ExploreChoices, run_explore
 
     choices = ExploreChoices(
         strategy=strategy,
@@ -172,7 +174,7 @@ def explore(  # noqa: PLR0913 - a command has as many parameters as options
         required=require or [],
         out=out,
     )
-    answer(lambda: run_explore(choices))
+    answer(lambda: run_explore(choices), interrupted=ExitStatus.INCONCLUSIVE, too_early=NOTHING_YET)
 
 
 @app.command()
