@@ -131,7 +131,7 @@ def compare(  # noqa: PLR0913 - a command has as many parameters as options
 def explore(  # noqa: PLR0913 - a command has as many parameters as options
     strategy: Strategy,
     *,
-    buyers: Buyers = 2,
+    buyers: Buyers = None,
     capacity: Capacity = 1,
     visits: Visits = None,
     faults: Happenings = None,

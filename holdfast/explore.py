@@ -37,6 +37,7 @@ MOST_EXHAUSTIVE = (5, 4)  # buyers, happenings
 NOTHING_YET = "interrupted: nothing was covered yet"
 BETWEEN_MOVES = ""  # a move takes a moment: there is nothing to say
 EXHAUSTIVE_SHARE = 0.6  # of the budget of `auto`
+TWO = 2  # buyers, unless it is said how many
 CHUNK = 20  # schedules a worker draws at a time
 
 
@@ -45,7 +46,7 @@ class ExploreChoices:
     """The options of `holdfast explore`, as written."""
 
     strategy: str
-    buyers: int
+    buyers: int | None
     capacity: int
     visits: str | None
     faults: str | None
@@ -150,10 +151,15 @@ def _persistence(text: str | None, *, uses_redis: bool) -> Persistence | None:
 
 def _visits(choices: ExploreChoices) -> tuple[str, ...]:
     if choices.visits is None:
-        return ("pay",) * choices.buyers
+        return ("pay",) * (choices.buyers or TWO)
     visits = tuple(piece.strip() for piece in choices.visits.split(","))
     for visit in visits:
         check_names("--visits", visit.replace(">", "+").split("+"), CALLS)
+    if choices.buyers not in {None, len(visits)}:
+        raise WrongCommand(
+            f"--buyers {choices.buyers}: --visits says what {len(visits)} buyers do; leave"
+            " --buyers out, or name a visit for each"
+        )
     return visits
 
 

@@ -163,6 +163,8 @@ def test_a_damaged_trace_is_one_message(trace: Path, tmp_path: Path) -> None:
         (["explore", "redis-hold", "--faults", "redis-kil"], "did you mean 'redis-kill'"),
         (["explore", "redis-hold", "--faults", "redis-kill:x"], "redis-kill:2"),
         (["explore", "db-cart", "--visits", "pey"], "did you mean 'pay'"),
+        (["explore", "db-cart", "--visits", "pay,pay", "--buyers", "3"], "for each"),
+        (["explore", "db-cart", "--preemptions", "-1"], "0 or more"),
         (["explore", "db-cart", "--search", "all"], "allowed: auto"),
         (["explore", "db-cart", "--db", "oracle"], "allowed: sqlite"),
         (["explore", "redis-hold", "--persistence", "aof"], "aof-always"),
