@@ -70,6 +70,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line."""
     interrupts.listen()
+    interrupts.wait_for_the_command()
     app()
 
 
@@ -131,7 +132,7 @@ def compare(  # noqa: PLR0913 - a command has as many parameters as options
 def explore(  # noqa: PLR0913 - a command has as many parameters as options
     strategy: Strategy,
     *,
-    buyers: Buyers = 2,
+    buyers: Buyers = None,
     capacity: Capacity = 1,
     visits: Visits = None,
     faults: Happenings = None,
@@ -151,7 +152,8 @@ def explore(  # noqa: PLR0913 - a command has as many parameters as options
 ) -> None:
     """Search every schedule of a small world, or find the shortest story of how it breaks."""
     from holdfast.commands import answer
-    from holdfast.explore import ExploreChoices, run_explore
+    from holdfast.errors import ExitStatus
+    from holdfast.explore import NOTHING_YET, ExploreChoices, run_explore
 
     choices = ExploreChoices(
         strategy=strategy,
@@ -173,7 +175,7 @@ def explore(  # noqa: PLR0913 - a command has as many parameters as options
         required=require or [],
         out=out,
     )
-    answer(lambda: run_explore(choices))
+    answer(lambda: run_explore(choices), interrupted=ExitStatus.INCONCLUSIVE, too_early=NOTHING_YET)
 
 
 @app.command()

@@ -51,17 +51,28 @@ class CompareChoices:
     budget_s: float | None
 
 
-def answer(command: Callable[[], ExitStatus]) -> NoReturn:
-    """Run a command and end with its status; wrong input is one message, never a traceback."""
+def answer(
+    command: Callable[[], ExitStatus],
+    *,
+    interrupted: ExitStatus = ExitStatus.INTERRUPTED,
+    too_early: str = "interrupted",
+) -> NoReturn:
+    """Run a command and end with its status; wrong input is one message, never a traceback.
+
+    An interruption ends it as `interrupted`; `too_early` is what it says before the command began.
+    """
+    begun = False
     try:
+        interrupts.command_begins()
         interrupts.check()
+        begun = True
         status = command()
     except (HoldfastError, *WRONG_INPUT) as error:
         complain(str(error))
         status = ExitStatus.WRONG
     except KeyboardInterrupt:
-        complain("interrupted")
-        status = ExitStatus.INTERRUPTED
+        complain("interrupted" if begun else too_early)
+        status = interrupted
     raise typer.Exit(int(status))
 
 

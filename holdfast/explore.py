@@ -34,7 +34,10 @@ from reservation.catalogue import find
 
 SEARCHES = ("auto", "exhaustive", "pct", "random")
 MOST_EXHAUSTIVE = (5, 4)  # buyers, happenings
+NOTHING_YET = "interrupted: nothing was covered yet"
 BETWEEN_MOVES = ""  # a move takes a moment: there is nothing to say
+EXHAUSTIVE_SHARE = 0.6  # of the budget of `auto`
+TWO = 2  # buyers, unless it is said how many
 CHUNK = 20  # schedules a worker draws at a time
 
 
@@ -43,7 +46,7 @@ class ExploreChoices:
     """The options of `holdfast explore`, as written."""
 
     strategy: str
-    buyers: int
+    buyers: int | None
     capacity: int
     visits: str | None
     faults: str | None
@@ -66,14 +69,19 @@ def run_explore(choices: ExploreChoices) -> ExitStatus:
     """Search, shrink what broke, print, and gate on what is required."""
     check_required(choices.required)
     small = small_world(choices)
-    prepare(small.database)  # one server for all processes of this command
+    try:
+        prepare(small.database)  # one server for all processes of this command
+        interrupts.check()
+    except KeyboardInterrupt:
+        complain(NOTHING_YET)
+        return ExitStatus.INCONCLUSIVE
     try:
         found = search(small, choices)
         stories, all_told = _tell(found, choices)
     except NotDeterministic as difference:
         complain(str(difference))
         return ExitStatus.INCONCLUSIVE
-    with reader_may_leave():
+    with interrupts.patiently(BETWEEN_MOVES), reader_may_leave():
         if choices.as_json:
             print(json.dumps(as_dict(found, stories), indent=2))  # noqa: T201 - the answer
         else:
@@ -143,10 +151,15 @@ def _persistence(text: str | None, *, uses_redis: bool) -> Persistence | None:
 
 def _visits(choices: ExploreChoices) -> tuple[str, ...]:
     if choices.visits is None:
-        return ("pay",) * choices.buyers
+        return ("pay",) * (choices.buyers or TWO)
     visits = tuple(piece.strip() for piece in choices.visits.split(","))
     for visit in visits:
         check_names("--visits", visit.replace(">", "+").split("+"), CALLS)
+    if choices.buyers not in {None, len(visits)}:
+        raise WrongCommand(
+            f"--buyers {choices.buyers}: --visits says what {len(visits)} buyers do; leave"
+            " --buyers out, or name a visit for each"
+        )
     return visits
 
 
@@ -198,8 +211,15 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     large = len(small.visits) > MOST_EXHAUSTIVE[0]
     if how in {"pct", "random"} or (how == "auto" and large):
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
-    share = 0.6 if how == "auto" else 1.0
-    bounds = Bounds(depth=choices.depth, preemptions=choices.preemptions, seconds=share * budget_s)
+    share = EXHAUSTIVE_SHARE if how == "auto" else 1.0
+    bounds = Bounds(
+        depth=choices.depth,
+        preemptions=choices.preemptions,
+        seconds=share * budget_s,
+        share=f"{share:.0%} of the budget of {budget_s:g} s, the rest is for samples"
+        if share < 1.0
+        else "",
+    )
     histories = any(name in choices.required for name in ORDERED)
     jobs = choices.jobs or idle_cores()
     crew = partial(ProcessCrew, jobs, Walker, small=small, reduce=True, histories=histories)
@@ -215,9 +235,10 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     if how == "exhaustive" or found.complete or found.cut == INTERRUPTED:
         return found
     for other in ("pct", "random"):
-        more = _sample(small, choices, other, 0.2 * budget_s)
+        more = _sample(small, choices, other, (1.0 - share) / 2 * budget_s)
         found.add(more)
         if more.cut == INTERRUPTED:
+            found.cut = INTERRUPTED
             break
     return found
 

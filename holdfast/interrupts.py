@@ -16,6 +16,7 @@ from types import FrameType
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _asked: list[int] = []
 _patient: list[str] = []
+_starting: list[bool] = []
 FINISHING = "holdfast: finishing the run that is under way; once more to stop at once\n"
 
 
@@ -24,6 +25,19 @@ def listen() -> None:
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` and `&` want it
             signal.signal(number, _interrupt)
+
+
+def wait_for_the_command() -> None:
+    """Write a first request down while options are read and modules imported, and no more.
+
+    How a command ends when it is interrupted is the command's to say: see `command_begins`.
+    """
+    _starting.append(True)
+
+
+def command_begins() -> None:
+    """From now on a request is heard as `patiently` says; `check` hears the one that came."""
+    _starting.clear()
 
 
 def asked() -> bool:
@@ -56,8 +70,10 @@ def patiently(says: str = FINISHING) -> Iterator[None]:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     _asked.append(number)
-    if not _patient or len(_asked) > 1:
+    if len(_asked) > 1 or not (_patient or _starting):
         raise KeyboardInterrupt
+    if not _patient:
+        return  # in a moment
     # os.write, because a signal may strike while sys.stderr is being written
     os.write(2, _patient[-1].encode())
 

@@ -44,6 +44,13 @@ def _whole(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is not a whole number") from error
 
 
+def _from_zero(text: str) -> int:
+    number = _whole(text)
+    if number < 0:
+        raise typer.BadParameter(f"{text} is not 0 or more")
+    return number
+
+
 def _from_one(text: str) -> int:
     number = _whole(text)
     if number < 1:
@@ -215,7 +222,10 @@ What = Annotated[
 Strategy = Annotated[
     str, typer.Argument(help="A strategy; options follow a colon: redis-counter:recheck=false.")
 ]
-Buyers = Annotated[int, typer.Option(metavar="N", parser=_from_one, help="Buyers, 1 to 6.")]
+Buyers = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=_from_one, help="Buyers, 1 to 6. Default: one a visit, or 2."),
+]
 Capacity = Annotated[int, typer.Option(metavar="C", parser=_from_one, help="Tickets there are.")]
 Visits = Annotated[
     str | None,
@@ -250,7 +260,7 @@ SearchBudget = Annotated[
 ]
 Preemptions = Annotated[
     int | None,
-    typer.Option(metavar="N", parser=_whole, help="Search schedules with so few preemptions."),
+    typer.Option(metavar="N", parser=_from_zero, help="Search schedules with so few preemptions."),
 ]
 Depth = Annotated[
     int | None, typer.Option(metavar="N", parser=_from_one, help="Search so many moves deep.")

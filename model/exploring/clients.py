@@ -6,10 +6,13 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from model.exploring.kernel import Actor, ChoosingKernel, Stop, redis_stop, sql_stop
+from model.exploring.touching import DATABASE_SESSION, Touched
 from model.redis.client import SimulatedConnection
 from model.sqlite.client import SimulatedCursor, SimulatedDBConnection, _is_locking
 from model.sqlite.server import SimulatedSQLite, classified, classify
 from reservation.tables import metadata
+
+READ_ONLY: Touched = (frozenset((DATABASE_SESSION,)), frozenset())
 
 # Where the code reads the number of the row it made. (Other tables have one too, unseen: it would
 # tell apart what nobody can.)
@@ -68,10 +71,10 @@ class ExploredDBConnection(SimulatedDBConnection):
         """Announce what the commit publishes: all that this transaction wrote."""
         kernel: Any = self.server.kernel
         if not self.session.writing:
-            kernel.intent = Stop("database", "COMMIT")
+            kernel.intent = Stop("database", "COMMIT", touched=READ_ONLY)
         else:
             published = frozenset((*self._written(), "db:lock"))
-            kernel.intent = Stop("database", "COMMIT", touched=(frozenset(), published))
+            kernel.intent = Stop("database", "COMMIT", touched=(READ_ONLY[0], published))
         try:
             super().commit()
         finally:
@@ -100,6 +103,9 @@ class ExploredCursor(SimulatedCursor):
         label, locks = classify(sql, _is_locking) if known is None else known
         session = connection.session
         stop = sql_stop(sql, parameters, label, locks=locks, writing=session.writing)
+        if label in _NUMBERED:  # who comes first gets the lower number
+            number = f"db:(number){label.partition(' ')[2]}"
+            stop.touched = (stop.touched[0], stop.touched[1] | {number})
         if locks and not session.writing:
             connection.written = set()
         if locks:

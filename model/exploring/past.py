@@ -14,6 +14,7 @@ from model.exploring.overlap import live_claims, too_many
 from model.history import Operation, Outcome
 
 ACKS = "acks"
+RELEASED, TOLD = "released:", "told:"
 VISIBLE_STARTS = frozenset({"release", "checkout"})
 
 
@@ -57,10 +58,12 @@ class Past:
             self._answers.setdefault(operation.hold_id, []).append(answer)
         elif operation.kind == "hold" and operation.outcome is Outcome.OK:
             self._deadlines_told[operation.hold_id] += 1
+        elif operation.kind == "release":
+            self.writes.add(f"{RELEASED}{operation.hold_id}")
         self._order(operation)
         if operation.outcome is not Outcome.OK or operation.kind not in {"hold", "checkout"}:
             return
-        self.reads.add(ACKS)
+        self.reads |= {ACKS, f"{RELEASED}*"}
         self.writes.add(ACKS)
         live = live_claims(operations, now_s)
         if too_many(live, self._capacity):
@@ -70,7 +73,7 @@ class Past:
     def _order(self, operation: Operation) -> None:
         """Keep this turn in its place among those about the same hold."""
         if operation.actor in self._sharing:
-            self.writes.add(f"told:{operation.hold_id}")
+            self.writes.add(f"{TOLD}{operation.hold_id}")
 
     def state(self) -> list[Any]:
         """What a digest takes in."""

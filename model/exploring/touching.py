@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from model.exploring.one_key import one_key
 from reservation.tables import metadata
 
 _FIRST_KEY_READS = frozenset(
@@ -26,8 +27,8 @@ _FIRST_KEY_WRITES = frozenset(
 _ALL_KEYS_WRITTEN = frozenset((b"DEL", b"UNLINK"))
 _NO_KEYS = frozenset(b"TIME PING ECHO MULTI DISCARD UNWATCH SELECT HELLO CLIENT".split())
 _WORDS = re.compile(r"\b(" + "|".join(sorted(metadata.tables)) + r")\b", re.IGNORECASE)
-KEYED_TABLES = frozenset({"payments", "orders"})
 PAY = "pay-"
+REDIS_SESSION, DATABASE_SESSION = "redis:(session)", "db:(session)"  # what a restart breaks
 SCRIPTS = "redis:(scripts)"
 DISK = "redis:(disk)"
 TASKS = "tasks"
@@ -37,8 +38,11 @@ NOTHING: Touched = (frozenset(), frozenset())
 
 
 def of_redis(commands: Iterable[list[bytes]]) -> Touched:
-    """What Redis commands read and write; every key may also vanish with time."""
-    reads: set[str] = {"clock"}
+    """What Redis commands read and write; every key may also vanish with time.
+
+    Whatever they are about, they find out whether their connection still is.
+    """
+    reads: set[str] = {"clock", REDIS_SESSION}
     writes: set[str] = set()
     for fields in commands:
         name, arguments = fields[0].upper(), fields[1:]
@@ -67,32 +71,19 @@ def of_sql(sql: str, parameters: Any, *, target: str | None) -> Touched:
 
     A row of `payments` or `orders` is told apart when the statement is about one payment key.
     """
-    key = _payment_key(parameters)
+    key, keyed = one_key(sql, parameters) or ("", frozenset())
     tables = {found.lower() for found in _WORDS.findall(sql)}
     writes = set()
     if target is not None:
-        writes.add(_table(target.lower(), key))
-    reads = {_table(table, key) for table in tables}
+        writes.add(_table(target.lower(), key, keyed))
+    reads = {DATABASE_SESSION, *(_table(table, key, keyed) for table in tables)}
     if "julianday" in sql:
         reads.add("clock")
     return frozenset(reads), frozenset(writes)
 
 
-def _table(table: str, key: str | None) -> str:
-    return f"db:{table}:{key if key is not None and table in KEYED_TABLES else '*'}"
-
-
-def _payment_key(parameters: Any) -> str | None:
-    """The one payment key among the parameters; None if there is none, or more than one."""
-    if isinstance(parameters, dict):
-        parameters = tuple(parameters.values())
-    if not isinstance(parameters, tuple):
-        return None  # many rows at once
-    keys = {value for value in parameters if isinstance(value, str) and value.startswith(PAY)}
-    if len(keys) != 1:
-        return None
-    key = keys.pop()
-    return key if "#" not in key and "%" not in key else None
+def _table(table: str, key: str, keyed: frozenset[str]) -> str:
+    return f"db:{table}:{key if table in keyed else '*'}"
 
 
 def conflict(reads: frozenset[str], writes: frozenset[str], other: Touched) -> bool:

@@ -13,7 +13,14 @@ from model.exploring.past import ACKS, Past
 from model.exploring.programs import buyer, sweeper, task
 from model.exploring.settling import JUST_PAST_S, SWEEP_BOUND_S, Settling
 from model.exploring.shop import Shop
-from model.exploring.touching import DISK, NOTHING, SCRIPTS, TASKS
+from model.exploring.touching import (
+    DATABASE_SESSION,
+    DISK,
+    NOTHING,
+    REDIS_SESSION,
+    SCRIPTS,
+    TASKS,
+)
 from model.exploring.turn import GROUP, Turn
 from model.history import FaultSpan, History, Operation
 from model.kernel import EPOCH_S
@@ -21,7 +28,7 @@ from model.kernel import EPOCH_S
 _VARIANTS = {"lost-reply": LOST, "app-kill": DIES}
 _DEATHS = {"redis-kill": Death.SIGKILL, "redis-power-loss": Death.POWER_LOSS}
 _BEFORE_THE_FIRST_CROSSING = ("expire", "db-restart", "redis-kill", "redis-power-loss")
-_SESSIONS = {"redis": "redis:(session)", "database": "db:(session)"}
+_SESSIONS = {"redis": REDIS_SESSION, "database": DATABASE_SESSION}
 _FAULT_NAMES = {
     "redis-kill": "redis sigkill",
     "redis-power-loss": "redis power-loss",

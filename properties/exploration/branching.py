@@ -10,13 +10,23 @@ Two reductions live here, each of which keeps every final state and every violat
 from collections.abc import Iterable
 
 from model.exploring.kernel import BEGIN
+from model.exploring.past import ACKS, RELEASED, TOLD
 from model.exploring.small_world import ON_REDIS
-from model.exploring.touching import PAY, TASKS, Touched, conflict
+from model.exploring.touching import (
+    DATABASE_SESSION,
+    PAY,
+    REDIS_SESSION,
+    TASKS,
+    Touched,
+    conflict,
+)
 from model.exploring.turn import GROUP, Turn
 from properties.exploration.node import Node, Standing
 from properties.exploration.precedence import ENDED
+from properties.exploration.privacy import akin
 
 Sleep = dict[str, Touched]
+SEEN = (ENDED, RELEASED, TOLD)
 _OWNED = tuple(
     f"{each}:{PAY}" for each in ("payment", "db:payments", "db:orders", "db:(rows)payments")
 )
@@ -30,13 +40,26 @@ def mover_of(choice: str) -> str:
 class Branching:
     """The choices tried at one node, one after the other: ask `next`, take it, tell `took`."""
 
-    def __init__(self, node: Node, todo: Iterable[str], sleep: Sleep, *, reduce: bool) -> None:
+    def __init__(
+        self,
+        node: Node,
+        todo: Iterable[str],
+        sleep: Sleep,
+        *,
+        reduce: bool,
+        lone: bool = True,
+        owning: bool = True,
+    ) -> None:
+        """Without `lone` nobody moves alone here, it is known that nobody can.
+
+        Without `owning` nobody does because what they touch is their own.
+        """
         self.node = node
         self.todo = list(todo)
         self.sleep = dict(sleep)
         self.reduce = reduce
         self.position = 0
-        self.mover = _candidate(node) if reduce else None
+        self.mover = _candidate(node, owning=owning) if reduce and lone else None
         self.alone = self.mover is not None
         if self.mover is not None:
             self.todo.sort(key=lambda choice: mover_of(choice) != self.mover)
@@ -95,7 +118,7 @@ def still_asleep(sleep: Sleep, turn: Turn) -> Sleep:
     }
 
 
-def _candidate(node: Node) -> str | None:
+def _candidate(node: Node, *, owning: bool) -> str | None:
     """Somebody who may turn out to be a sole mover: look at what stands before them."""
     if node.left.get("db-restart"):
         return None
@@ -103,7 +126,7 @@ def _candidate(node: Node) -> str | None:
         if actor.inside:  # what it writes is seen by nobody, up to its commit
             # (Where nothing can strike inside any more, its move goes on through the commit.)
             return None if actor.label == "COMMIT" or node.whole else actor.name
-    for actor in node.actors:
+    for actor in node.actors if owning else ():
         if actor.touches is None or actor.store == BEGIN or actor.kind != "buyer":
             continue
         reads, writes = actor.touches
@@ -119,20 +142,18 @@ def _only_mine(node: Node, choice: str, touched: Touched, *, inside: bool) -> bo
     both = touched[0] | touched[1]
     if node.left.get("expire") and not both.isdisjoint({"clock", TASKS}):
         return False
-    if inside:
-        return not any(each.startswith(ENDED) for each in both)
+    if inside:  # its call may have ended with it, and that is seen
+        return ACKS not in both and not any(each.startswith(SEEN) for each in both)
     if "db:lock" in touched[1]:  # it keeps the lock while it does something else
         return False
-    return "acks" not in both and _owned(node, node.actor(mover_of(choice)), both)
+    return ACKS not in both and _owned(node, node.actor(mover_of(choice)), both)
 
 
 def _owned(node: Node, actor: Standing, touched: frozenset[str]) -> bool:
     """Whether all of this is about the actor's own payment, and nobody else's business."""
     name = actor.name
     if any(
-        other is not actor
-        and not other.ended
-        and (other.kind != "buyer" or other.name.startswith(name) or name.startswith(other.name))
+        other is not actor and not other.ended and (other.kind != "buyer" or akin(other.name, name))
         for other in node.actors
     ):
         return False
@@ -143,6 +164,6 @@ def _owned(node: Node, actor: Standing, touched: frozenset[str]) -> bool:
 
 def _idle(node: Node, touched: str) -> bool:
     """Whether nothing that is left to happen could break this session."""
-    if touched == "db:(session)":
+    if touched == DATABASE_SESSION:
         return not node.left.get("db-restart")
-    return touched == "redis:(session)" and not any(node.left.get(name) for name in ON_REDIS)
+    return touched == REDIS_SESSION and not any(node.left.get(name) for name in ON_REDIS)

@@ -37,6 +37,14 @@ class NotDeterministic(Exception):
             " through Stores, or sort"
         )
 
+    def __reduce__(self) -> tuple[type["NotDeterministic"], tuple[int, str, str]]:
+        """As it crosses from a worker process to its parent."""
+        return NotDeterministic, (self.number, self.first, self.second)
+
+
+def _tasks(world: World) -> int:
+    return sum(actor.kind == "task" for actor in world.actors)
+
 
 def first_divergence(once: Sequence[str], again: Sequence[str]) -> NotDeterministic | None:
     """Compare two executions, turn by turn; returns the first difference."""
@@ -138,12 +146,11 @@ class Executions:
         world = self.fresh()
         spelled = []
         for choice in schedule:
-            whole = self.whole(world)
+            whole = self.whole(world) and choice not in self.small.happenings
+            tasks = _tasks(world)
             spelled.append(choice)
             world.take(choice)
-            while (
-                whole and choice not in self.small.happenings and world.inside(world.actor(choice))
-            ):
+            while whole and world.inside(world.actor(choice)) and _tasks(world) == tasks:
                 spelled.append(choice)
                 world.take(choice)
         world.close()

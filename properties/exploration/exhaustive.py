@@ -16,6 +16,7 @@ from properties.exploration.ahead import Ahead, Crew
 from properties.exploration.branching import Branching, Sleep, mover_of
 from properties.exploration.finding import COMPLETE, INTERRUPTED, Exploration
 from properties.exploration.node import Node
+from properties.exploration.privacy import Privacy, Shared
 from properties.exploration.steps import Here, Steps
 
 ALONE_S = 2.0
@@ -24,12 +25,16 @@ ALONE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """Where a search stops: depth in turns, preemptions in a schedule, states, seconds."""
+    """Where a search stops: depth in turns, preemptions in a schedule, states, seconds.
+
+    `share` says whose seconds they are, if they are a part of what the user asked for.
+    """
 
     depth: int | None = None
     preemptions: int | None = None
     states: int | None = None
     seconds: float | None = None
+    share: str = ""
 
 
 class Cut(Exception):
@@ -68,16 +73,23 @@ class Search:
         self.until = until
         self.found = Exploration(world=small, search="exhaustive", histories=histories)
         self._here = Here(small, reduce=self.reduce, histories=histories)
-        self._steps: Steps = self._here
+        self._steps: Steps
         alone = twice or not match or bounds.preemptions is not None
-        self._new_crew = None if alone else crew
+        self._new_crew = self._make_crew = None if alone else crew
         self._crew: Crew | None = None
         self._alone_s = alone_s
+        self._owning = True
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing yet."""
+        self._steps = self._here
         self._sleeping: dict[object, frozenset[str]] = {}
         self._sole: dict[object, str] = {}
         self._turns: list[Turn] = []
         self._open: list[Branching] = []
         self._bounded = ""
+        self._privacy = Privacy()
 
     def run(self) -> Exploration:
         """Search.
@@ -85,19 +97,34 @@ class Search:
         Raises:
             NotDeterministic: executing the same choices again led elsewhere.
         """
-        found, began = self.found, time.perf_counter()
-        self._began = began
+        self._began = time.perf_counter()
         try:
-            self._visit(self._here.root(), {}, 0)
-            found.cut = self._bounded or COMPLETE
+            try:
+                self._visit(self._here.root(), {}, 0)
+            except Shared:
+                self._start_over()
+                self._visit(self._here.root(), {}, 0)
+            self.found.cut = self._bounded or COMPLETE
         except Cut as cut:
-            found.cut = str(cut)
+            self.found.cut = str(cut)
         except KeyboardInterrupt:
-            found.cut = INTERRUPTED
+            self.found.cut = INTERRUPTED
         finally:
             self._close()
-            found.seconds = time.perf_counter() - began
-        return found
+            self.found.seconds = time.perf_counter() - self._began
+        return self.found
+
+    def _start_over(self) -> None:
+        """Some lone move was not its actor's own business: search all again without such moves."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew, self._new_crew = None, self._make_crew
+        self._here.leave()
+        self.found = Exploration(
+            world=self.small, search=self.found.search, histories=self.found.histories
+        )
+        self._owning = False
+        self._begin()
 
     def _close(self) -> None:
         self.found.replayed = self._here.replayed
@@ -123,6 +150,7 @@ class Search:
         elif node.over:
             self._end(state, new=new)
         self._check()
+        new_here = not self.match or key not in self._sleeping
         todo = self._todo(key, node.choices, sleep)
         if not todo:
             found.schedules += 1
@@ -132,7 +160,9 @@ class Search:
         if self.bounds.depth is not None and len(self._turns) >= self.bounds.depth:
             self._bounded = f"the depth bound of {self.bounds.depth} turns"
             return
-        self._search(key, Branching(node, todo, sleep, reduce=self.reduce), preempted)
+        lone = new_here or key in self._sole  # else nobody was: what is awake is everybody's
+        branching = Branching(node, todo, sleep, reduce=self.reduce, lone=lone, owning=self._owning)
+        self._search(key, branching, preempted)
 
     def _todo(self, key: object, choices: tuple[str, ...], sleep: Sleep) -> list[str]:
         """What is to be tried here: all that does not sleep, or on a revisit what it adds."""
@@ -163,7 +193,12 @@ class Search:
             turn, child = self._steps.take(self._turns, branching.node, choice)
             self.found.turns += 1
             self._turns.append(turn)
-            self._visit(child, branching.took(turn, child), again)
+            below = branching.took(turn, child)
+            if self._owning and self.reduce and turn.actor:
+                touched = (turn.reads, turn.writes)
+                lone = branching.alone and branching.mover is not None
+                self._privacy.note(branching.node, turn.actor, touched, alone=lone)
+            self._visit(child, below, again)
             del self._turns[depth:]
         self._open.pop()
         if branching.alone and branching.mover is not None:
@@ -183,7 +218,7 @@ class Search:
         if not new or state in self.found.finals:
             return
         self.found.finals.add(state)
-        self.found.judge(self._steps.judged(self._turns), self._schedule())
+        self.found.judge(self._steps.judged(self._turns), state, self._schedule())
 
     def _crash(self, node: Node) -> None:
         if not self.found.crash:
@@ -200,7 +235,7 @@ class Search:
         if bounds.states is not None and self.found.states >= bounds.states:
             raise Cut(f"the bound of {bounds.states} states")
         if bounds.seconds is not None and took_s > bounds.seconds:
-            raise Cut(f"the budget of {bounds.seconds:g} s")
+            raise Cut(bounds.share or f"the budget of {bounds.seconds:g} s")
         if self._new_crew is not None and took_s > self._alone_s:
             self._crew, self._new_crew = self._new_crew(), None
         if self._crew is not None and self._steps is self._here and self._crew.ready():

@@ -64,18 +64,24 @@ class Breach:
 class Claim:
     """One invariant over all final states: chances, holding and violated ones, why it is open.
 
+    `broken` are the final states in which it is violated (one that was sampled twice is one).
     `undecided` says why a checker could not decide about one of them.
     """
 
     examined: int = 0
     held: int = 0
-    violated: int = 0
+    broken: set[bytes] = field(default_factory=set)
     open_reason: str = ""
     undecided: str = ""
 
+    @property
+    def violated(self) -> int:
+        """In how many final states it is violated."""
+        return len(self.broken)
+
     def status(self, *, complete: bool) -> Status:
         """HOLDS needs a complete search, all of it decided, and a final state that might fail."""
-        if self.violated:
+        if self.broken:
             return Status.VIOLATED
         sure = complete and self.held and not self.undecided
         return Status.HOLDS if sure else Status.INCONCLUSIVE
@@ -150,7 +156,6 @@ class Exploration:
         self.depth = max(self.depth, other.depth)
         self.seconds += other.seconds
         self.visited |= other.visited
-        new = len(other.finals - self.finals)
         self.finals |= other.finals
         self.seen.update(other.seen)
         self.crash = self.crash or other.crash
@@ -159,12 +164,12 @@ class Exploration:
             mine = self.claims[name]
             mine.examined += claim.examined
             mine.held += claim.held
-            mine.violated += claim.violated if new else 0
+            mine.broken |= claim.broken
             mine.open_reason = mine.open_reason or claim.open_reason
             mine.undecided = mine.undecided or claim.undecided
 
-    def judge(self, judged: "Judged", schedule: tuple[str, ...]) -> list[str]:
-        """Count one final history in; returns the invariants it violates."""
+    def judge(self, judged: "Judged", state: bytes, schedule: tuple[str, ...]) -> list[str]:
+        """Count one final history in, that of a state; returns the invariants it violates."""
         self.seen.update(dict.fromkeys(judged.seen, 1))
         violated = []
         for name, verdict in judged.verdicts.items():
@@ -172,7 +177,7 @@ class Exploration:
             claim.undecided = claim.undecided or (verdict.reason if verdict.undecided else "")
             claim.examined += verdict.examined
             if verdict.status is Status.VIOLATED:
-                claim.violated += 1
+                claim.broken.add(state)
                 violated.append(name)
                 self._note(name, verdict.violations[0].message, schedule)
             elif verdict.status is Status.HOLDS:

@@ -13,6 +13,7 @@ from random import Random
 from typing import Protocol
 
 from model.exploring.small_world import SmallWorld
+from model.exploring.turn import Turn
 from model.exploring.world import World
 from model.streams import stream
 from properties.exploration.execution import Executions, first_divergence
@@ -100,7 +101,7 @@ class Sampling:
         self.failed: list[bool] = []  # per schedule: did it violate anything that counts
         self._executions = Executions(small)
         self._known: dict[bytes, list[str]] = {}
-        self._steps = 1
+        self._steps = self._estimate() if how == "pct" else 1
 
     def run(
         self,
@@ -130,6 +131,24 @@ class Sampling:
         self._executions.close()
         return found
 
+    def _estimate(self) -> int:
+        """How many moves a schedule has: all one after the other, or each as if alone, the more."""
+        whole = len(self._to_the_end(self._executions.fresh()))
+        ground = self._executions.ground
+        alone = {
+            visit: len(self._to_the_end(World(ground, visits=(visit,))))
+            for visit in set(self.small.visits)
+        }
+        return max(whole, sum(alone[visit] for visit in self.small.visits))
+
+    @staticmethod
+    def _to_the_end(world: World) -> Sequence[Turn]:
+        """One after the other, and nothing strikes."""
+        while not world.over and not world.crashed and (moves := world.moves()):
+            world.take(moves[0])
+        world.close()
+        return world.turns
+
     def _chooser(self, number: int) -> Chooser:
         draw = stream(self.seed, "explore", self.how, number)
         return Pct(draw, self._steps) if self.how == "pct" else RandomWalk(draw)
@@ -148,7 +167,6 @@ class Sampling:
                 raise difference
         found.turns += len(schedule)
         found.depth = max(found.depth, len(schedule))
-        self._steps = max(self._steps, len(schedule))
         violated: list[str] = []
         if world.crashed:
             if not found.crash:
@@ -167,7 +185,8 @@ class Sampling:
         known = self._known.get(state)
         if known is None:
             self.found.finals.add(state)
-            known = self._known[state] = self.found.judge(judge_history(world.settle()), schedule)
+            judged = judge_history(world.settle())
+            known = self._known[state] = self.found.judge(judged, state, schedule)
         world.close()
         return known
 

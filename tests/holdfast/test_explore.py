@@ -174,6 +174,8 @@ def test_a_damaged_trace_is_one_message(trace: Path, tmp_path: Path) -> None:
         (["explore", "redis-hold", "--faults", "redis-kil"], "did you mean 'redis-kill'"),
         (["explore", "redis-hold", "--faults", "redis-kill:x"], "redis-kill:2"),
         (["explore", "db-cart", "--visits", "pey"], "did you mean 'pay'"),
+        (["explore", "db-cart", "--visits", "pay,pay", "--buyers", "3"], "for each"),
+        (["explore", "db-cart", "--preemptions", "-1"], "0 or more"),
         (["explore", "db-cart", "--search", "all"], "allowed: auto"),
         (["explore", "db-cart", "--db", "oracle"], "allowed: sqlite"),
         (["explore", "redis-hold", "--persistence", "aof"], "aof-always"),
@@ -213,6 +215,39 @@ def test_ctrl_c_tells_what_was_covered(tmp_path: Path, monkeypatch: pytest.Monke
     assert code == 3
     assert "CUT" in printed
     assert "interrupted" in printed
+
+
+def test_ctrl_c_while_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything was searched: that is said, and it is no verdict either; exit 3."""
+    monkeypatch.setattr(interrupts, "_asked", [signal.SIGINT])
+    code, printed, complaint = call("explore", "db-cart", "--out", str(tmp_path))
+    assert code == 3
+    assert not printed
+    assert complaint == "holdfast: interrupted: nothing was covered yet\n"
+
+
+def test_ctrl_c_waits_for_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While options are read and modules imported a first request is kept; a second one is not."""
+    monkeypatch.setattr(interrupts, "_asked", [])
+    monkeypatch.setattr(interrupts, "_starting", [])
+    interrupts.wait_for_the_command()
+    interrupts._interrupt(signal.SIGINT, None)
+    interrupts.command_begins()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.check()
+    interrupts.wait_for_the_command()
+    with pytest.raises(KeyboardInterrupt):
+        interrupts._interrupt(signal.SIGINT, None)
+
+
+def test_auto_speaks_of_the_budget_that_was_given(tmp_path: Path) -> None:
+    """The exhaustive search has a share of it, and says so."""
+    code, printed, _ = call(
+        "explore", "redis-hold-racy", "--buyers", "4", "--budget", "0.5", "--jobs", "1",
+        "--out", str(tmp_path),
+    )  # fmt: skip
+    assert code == 3
+    assert "cut: 60% of the budget of 0.5 s, the rest is for samples" in printed.replace("\n", " ")
 
 
 def test_ctrl_c_waits_for_the_end_of_a_move(

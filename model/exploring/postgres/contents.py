@@ -13,16 +13,14 @@ from psycopg import sql
 from psycopg.pq import ExecStatus
 
 from model.exploring.digest import digest
-from model.exploring.touching import KEYED_TABLES
+from model.exploring.one_key import KEY_COLUMN, KEYED_TABLES
 from model.postgres.stock import Stock
 from reservation.tables import metadata
 
 TRUNCATED_AFTER = 12  # worlds
 _TABLES = tuple(table.name for table in metadata.sorted_tables)
 _SELECTS = tuple(f"SELECT * FROM {name} ORDER BY 1, 2" for name in _TABLES)  # noqa: S608
-_KEY = {
-    name: metadata.tables[name].columns.keys().index("idempotency_key") for name in KEYED_TABLES
-}
+_KEY = {name: metadata.tables[name].columns.keys().index(KEY_COLUMN) for name in KEYED_TABLES}
 _OK = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 _DELETE = ";".join(f"DELETE FROM {name}" for name in reversed(_TABLES))  # noqa: S608
 _TRUNCATE = f"TRUNCATE {', '.join(_TABLES)}"

@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import ForeignKeyConstraint, PrimaryKeyConstraint, UniqueConstraint
 
-from model.exploring.touching import NOTHING, Touched, of_sql
+from model.exploring.touching import DATABASE_SESSION, NOTHING, Touched, of_sql
 from model.postgres.sql import Statement
 from model.scenario import Isolation
 from reservation.tables import metadata
@@ -97,11 +97,12 @@ def _committed(statement: Statement, parameters: Any) -> Access:
     if writes and target not in _TABLES:
         return Access(touched=EVERYTHING, kept=EVERYTHING, published=_ALL_DATA)
     reads, published = of_sql(statement.text, parameters, target=target if writes else None)
-    clock = frozenset(("clock",)) if statement.asks_time else frozenset()
+    reads -= {DATABASE_SESSION}
+    beside = frozenset((DATABASE_SESSION, *(["clock"] if statement.asks_time else [])))
     if not writes and not shape.locks:
-        return Access(touched=(reads | clock, frozenset()))
+        return Access(touched=(reads | beside, frozenset()))
     if not writes:
-        return _select_for(reads, clock, weak=shape.weak)
+        return _select_for(reads, beside, weak=shape.weak)
     alone = {_rows(each) for each in published}
     shared: set[str] = set()
     if verb == "INSERT":
@@ -115,19 +116,19 @@ def _committed(statement: Statement, parameters: Any) -> Access:
     kept: Touched = (frozenset(shared), frozenset(alone))
     numbered = _sequence(target) if verb == "INSERT" else frozenset()
     return Access(
-        touched=(reads | clock | kept[0], kept[1] | numbered),
+        touched=(reads | beside | kept[0], kept[1] | numbered),
         kept=kept,
         published=published,
         looked_at=reads,
     )
 
 
-def _select_for(reads: frozenset[str], clock: frozenset[str], *, weak: bool) -> Access:
+def _select_for(reads: frozenset[str], beside: frozenset[str], *, weak: bool) -> Access:
     alone = {_rows(each) for each in reads}
     if not weak:
         alone |= {_keys(each.split(":")[1]) for each in reads}
     kept: Touched = (frozenset(), frozenset(alone))
-    return Access(touched=(reads | clock, kept[1]), kept=kept, looked_at=reads)
+    return Access(touched=(reads | beside, kept[1]), kept=kept, looked_at=reads)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from model.exploring.postgres.locking import Access
-from model.exploring.touching import Touched
+from model.exploring.touching import DATABASE_SESSION, Touched
 
 if TYPE_CHECKING:
     from model.exploring.postgres.contents import Contents
@@ -46,7 +46,7 @@ class Work:
     @property
     def ending(self) -> Touched:
         """What its commit touches: the data it changes, and the locks that are free then."""
-        return frozenset(self.shared), frozenset(self.taken | self.published)
+        return frozenset({*self.shared, DATABASE_SESSION}), frozenset(self.taken | self.published)
 
     @property
     def locks(self) -> Touched:

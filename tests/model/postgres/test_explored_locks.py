@@ -16,6 +16,7 @@ HOLD_A = {"id": "hold-A"}
 READ = select(events.c.remaining_ticket)
 LOCK = select(events.c.id).with_for_update()
 LOCK_WEAK = select(events.c.id).with_for_update(key_share=True)
+PAID = update(payments).where(payments.c.idempotency_key == "pay-B").values(status="x")
 COUNT = update(events).values(remaining_ticket=events.c.remaining_ticket - 1)
 
 
@@ -50,9 +51,11 @@ def dependent(one: Any, other: Any) -> bool:
         (access(insert(orders)), access(insert(orders)), True),
         (access(insert(order_items)), access(insert(order_items)), True),
         (access(insert(payments), {"idempotency_key": "pay-A"}),
-         access(update(payments).values(status="x"), {"key": "pay-B"}), False),
+         access(PAID, {"idempotency_key_1": "pay-B"}), False),
         (access(insert(payments), {"idempotency_key": "pay-A"}),
-         access(update(payments).values(status="x"), {"key": "pay-A"}), True),
+         access(PAID, {"idempotency_key_1": "pay-A"}), True),
+        (access(insert(payments), {"idempotency_key": "pay-A"}),
+         access(update(payments).values(status="x"), {"status": "x", "key": "pay-B"}), True),
         (access("SELECT pg_advisory_lock(1)"), access(READ), True),
         (access("WITH a AS (DELETE FROM carts) SELECT 1"), access(READ), True),
     ],

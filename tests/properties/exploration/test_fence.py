@@ -1,5 +1,6 @@
 """The fence: code that looks at what is not in its Stores is caught, and the crossings named."""
 
+import copy
 import random
 import subprocess
 import sys
@@ -108,6 +109,14 @@ def test_the_first_divergence_is_named() -> None:
     assert shorter is not None
     assert (shorter.number, shorter.first, shorter.second) == (2, "b", "(ended)")
     assert first_divergence(["a"], ["a"]) is None
+
+
+def test_a_divergence_crosses_from_a_worker_to_its_parent() -> None:
+    """Both crossings arrive, and not a worker that seems to have died."""
+    there = NotDeterministic(3, "A | redis GET", "A | redis SET")
+    here = copy.copy(there)  # as pickle does it
+    assert (here.number, here.first, here.second) == (3, "A | redis GET", "A | redis SET")
+    assert str(here) == str(there)
 
 
 def test_other_processes_and_hash_seeds_go_the_same_way() -> None:

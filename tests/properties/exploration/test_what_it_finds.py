@@ -85,6 +85,20 @@ def test_sampling_finds_a_race_and_proves_nothing(how: str) -> None:
     assert not one.complete
 
 
+def test_drawn_schedules_do_not_depend_on_their_chunks() -> None:
+    """PCT takes its estimate of the steps from undisturbed runs: schedule 20 is the same alone."""
+    small = SmallWorld(strategy="redis-hold-racy")
+    whole = Sampling(small, Bounds(), how="pct", schedules=40)
+    second = Sampling(small, Bounds(), how="pct", schedules=20, first=20)
+    found, part = whole.run(), second.run()
+    assert second.failed == whole.failed[20:]
+    assert whole._steps == second._steps > 20
+    found.add(part)
+    assert found.claims["no-overbooking"].broken
+    for claim in found.claims.values():
+        assert claim.broken <= found.finals
+
+
 def test_sampling_a_good_strategy_is_inconclusive() -> None:
     """No violation in a sample is no proof."""
     found = Sampling(SmallWorld(strategy="db-cart"), Bounds(), how="random", schedules=5).run()
