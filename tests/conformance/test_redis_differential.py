@@ -22,11 +22,15 @@ from tests.conformance.sequences import sequences
 MODES = list(Persistence)
 
 
+EFFECTS_ONLY = (7,)
+
+
 def compare(
     servers: Servers, where: str, persistence: Persistence, *, examples: int
 ) -> Counter[str]:
     """Hold the simulated Redis against a real one; returns how often what was tried."""
-    real = RealArm(servers(where, persistence))
+    server = servers(where, persistence)
+    real = RealArm(server)
     tried: Counter[str] = Counter()
 
     def parted(steps: Sequence[Step]) -> Disagreement | None:
@@ -42,7 +46,7 @@ def compare(
     )
     @given(sequences(persistence))
     def same(steps: list[Step]) -> None:
-        if where == "wheel":
+        if server.version < EFFECTS_ONLY:  # also on PATH: the wheel puts its server into venv/bin
             steps = [step for step in steps if not _loads_a_script(step)]
         if parted(steps) is not None:
             pytest.fail(str(parted(cut_down(steps, lambda shorter: parted(shorter) is not None))))
@@ -56,7 +60,7 @@ def compare(
 
 
 def _loads_a_script(step: Step) -> bool:
-    """Redis 6.2 writes SCRIPT LOAD to its append-only file (see `test_redis_restarts`)."""
+    """Redis before 7 writes SCRIPT LOAD to its append-only file (see `test_redis_restarts`)."""
     return isinstance(step, Command) and step.words[:2] == (b"SCRIPT", b"LOAD")
 
 
