@@ -220,14 +220,7 @@ def live(  # noqa: PLR0913 - a command has as many parameters as options
         out=out,
         budget_s=budget,
     )
-    servers = StackChoice(
-        name=stack,
-        redis_url=redis_url,
-        database_url=database_url,
-        toxiproxy_url=toxiproxy_url,
-        allow_destructive=allow_destructive,
-    )
-
+    servers = StackChoice(stack, redis_url, database_url, toxiproxy_url, allow_destructive)
     choices = LiveChoices(
         compare=options, stack=servers, factor=time_factor, agree=agree, agree_database=agree_db
     )

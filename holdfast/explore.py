@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, cast, get_args
 
 from chaos.persistence import Persistence
@@ -32,7 +33,8 @@ from properties.exploration.shrinking import Counterexample, Shrinker
 from properties.exploration.trace import trace_text
 from reservation.catalogue import find
 
-SEARCHES = ("auto", "exhaustive", "pct", "random")
+SAMPLES = ("pct", "random")
+SEARCHES = ("auto", "exhaustive", *SAMPLES)
 MOST_EXHAUSTIVE = (5, 4)  # buyers, happenings
 NOTHING_YET = "interrupted: nothing was covered yet"
 BETWEEN_MOVES = ""  # a move takes a moment: there is nothing to say
@@ -69,6 +71,7 @@ def run_explore(choices: ExploreChoices) -> ExitStatus:
     """Search, shrink what broke, print, and gate on what is required."""
     check_required(choices.required)
     small = small_world(choices)
+    _check_folder(choices.out)
     try:
         prepare(small.database)  # one server for all processes of this command
         interrupts.check()
@@ -117,6 +120,8 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
         )
     happenings = _happenings(choices.faults)
     visits = _visits(choices)
+    if choices.search in SAMPLES:
+        _refuse_bounds(choices)
     exhaustive = choices.search == "exhaustive"
     if exhaustive and (len(visits) > MOST_EXHAUSTIVE[0]):
         raise WrongCommand(
@@ -140,6 +145,29 @@ def small_world(choices: ExploreChoices) -> SmallWorld:
         database=choices.database,
         isolation=cast("Isolation", choices.isolation),
     )
+
+
+def _refuse_bounds(choices: ExploreChoices) -> None:
+    for option, value in (("--depth", choices.depth), ("--preemptions", choices.preemptions)):
+        if value is not None:
+            raise WrongCommand(
+                f"{option} {value}: bounds an exhaustive search, not samples; leave it out, or use"
+                " --search exhaustive"
+            )
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that cannot be written before the search, not after it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> WrongCommand:
+    return WrongCommand(f"--out {out}: cannot be written: {error.strerror}; name a folder that can")
 
 
 def _persistence(text: str | None, *, uses_redis: bool) -> Persistence | None:
@@ -209,7 +237,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
     """
     how, budget_s = choices.search, choices.budget_s
     large = len(small.visits) > MOST_EXHAUSTIVE[0]
-    if how in {"pct", "random"} or (how == "auto" and large):
+    if how in SAMPLES or (how == "auto" and large):
         return _sample(small, choices, "pct" if how == "auto" else how, budget_s)
     share = EXHAUSTIVE_SHARE if how == "auto" else 1.0
     bounds = Bounds(
@@ -328,7 +356,5 @@ def _store(example: Counterexample, out: Path) -> Path:
         (folder / f"{stem}.mmd").write_text(mermaid(example), encoding="utf-8")
         (folder / f"{stem}.svg").write_text(svg(example), encoding="utf-8")
     except OSError as error:
-        raise WrongCommand(
-            f"--out {out}: cannot be written: {error.strerror}; name a folder that can"
-        ) from error
+        raise _unwritable(out, error) from error
     return trace

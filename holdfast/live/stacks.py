@@ -10,7 +10,7 @@ STACKS = ("embedded", "compose", "external")
 REMEDY = "install the live arm with: pip install 'holdfast[live]'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StackChoice:
     """The options that say where the servers come from, as written."""
 

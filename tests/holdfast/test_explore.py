@@ -181,6 +181,9 @@ def test_a_damaged_trace_is_one_message(trace: Path, tmp_path: Path) -> None:
         (["explore", "redis-hold", "--persistence", "aof"], "aof-always"),
         (["explore", "db-cart", "--require", "luck"], "unknown"),
         (["explore", "db-cart,db-derived"], "name one"),
+        (["explore", "db-cart", "--search", "pct", "--depth", "9"], "--depth 9: bounds"),
+        (["explore", "db-cart", "--search", "random", "--preemptions", "1"], "--preemptions 1"),
+        (["explore", "db-cart", "--out", __file__], "name a folder that can"),
     ],
 )
 def test_wrong_input_is_one_message(arguments: list[str], said: str) -> None:
