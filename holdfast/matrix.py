@@ -103,11 +103,13 @@ def database_lines(results: Sequence[CellResult], width: int) -> list[Text]:
     """Lay out what the database was asked for and how long it made callers wait (flow 1)."""
     statements = Number(heading=("SQL a", "buyer"), show=_of("db_statements_per_buyer"))
     reclaim = Number(heading=("SQL of", "sweeps"), show=_of("db_reclaim_statements"))
+    swept = Number(heading=("sweeps", "ms"), show=_of("db_reclaim_s", scale=1000.0))
     waited = Number(heading=("lock wait", "ms a buyer"), show=_of("db_lock_wait_ms_per_buyer"))
     longest = Number(heading=("longest", "ms"), show=_of("db_lock_wait_ms_max"))
     deadlocks = Number(heading=("dead-", "locks"), show=_of("db_deadlocks"))
     unserial = Number(heading=("serial.", "failures"), show=_of("db_serialization_failures"))
     sets = [
+        [statements, reclaim, swept, waited, longest, deadlocks, unserial],
         [statements, reclaim, waited, longest, deadlocks, unserial],
         [statements, waited, deadlocks, unserial],
         [waited, deadlocks],
@@ -240,18 +242,18 @@ def _column_sets() -> list[list[Number]]:
     ]
 
 
-def _of(metric: str) -> Callable[[CellResult], str]:
-    return lambda result: number(result.metrics.get(metric))
+def _of(metric: str, *, scale: float = 1.0) -> Callable[[CellResult], str]:
+    return lambda result: number(result.metrics.get(metric), scale=scale)
 
 
-def number(mean: Mean | None) -> str:
-    """Write a mean, with half its interval's width where there is one."""
+def number(mean: Mean | None, *, scale: float = 1.0) -> str:
+    """Write a mean, with half its interval's width where there is one, in a unit `scale` finer."""
     if mean is None:
         return "-"
-    text = f"{mean.mean:.1f}"
+    text = f"{scale * mean.mean:.1f}"
     if mean.ci95 is None or mean.ci95[0] == mean.ci95[1]:
         return text
-    return f"{text} ±{(mean.ci95[1] - mean.ci95[0]) / 2:.1f}"
+    return f"{text} ±{scale * (mean.ci95[1] - mean.ci95[0]) / 2:.1f}"
 
 
 def share_overbooked(result: CellResult) -> str:
