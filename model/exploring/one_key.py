@@ -44,7 +44,7 @@ def one_key(sql: str, parameters: Any) -> tuple[str, frozenset[str]] | None:
     if place is None or not isinstance(parameters, Mapping | tuple):
         return None  # a list: many rows at once
     try:
-        key = parameters[place.parameter]  # type: ignore[index]
+        key = parameters[place.parameter]  # type: ignore[index] # one of the errors below
     except (KeyError, IndexError, TypeError):
         return None
     return (key, place.tables) if isinstance(key, str) and "*" not in key else None

@@ -13,7 +13,7 @@ from math import inf
 from model.history import FaultSpan, Operation, Outcome
 from properties.evidence import Evidence, HoldLife, ended_s
 from properties.invariants.hold_honoured import BROKEN_BY
-from properties.telling import life_op_ids
+from properties.telling import life_op_ids, tickets
 from properties.verdicts import Violation
 
 NAME = "linearizable"
@@ -362,4 +362,4 @@ def _may_have_applied(op: Operation) -> bool:
 def _tickets(op: Operation) -> str:
     if op.seats:
         return f"seat{'s' * (len(op.seats) > 1)} {', '.join(op.seats)}"
-    return f"{op.quantity} ticket{'s' * (op.quantity != 1)}"
+    return tickets(op.quantity)

@@ -8,7 +8,7 @@ from chaos.persistence import Persistence
 from chaos.stacks.compose import ComposeStack
 from model.live.nursery import Nursery
 from model.live.run import Arm
-from tests.live.runner.sales import arm_on, hold_sale, unhurried
+from tests.live.runner.sales import arm_on, hold_sale, killed_with_a_file, unhurried
 
 TRIES = 3
 
@@ -46,14 +46,7 @@ def test_the_recheck_breaks_promises_instead(arm: Arm) -> None:
 
 @pytest.mark.parametrize("mode", [Persistence.AOF_EVERYSEC, Persistence.AOF_ALWAYS])
 def test_a_killed_container_with_an_append_only_file_does_not(arm: Arm, mode: Persistence) -> None:
-    """The file is on a named volume: every hold survives, every promise is kept.
-
-    Under `everysec` a sync that is under way at the blow holds writes back (R6); on a busy disk
-    that befalls a sale, but not one after the other.
-    """
-    for seed in range(1, 1 + (1 if mode is Persistence.AOF_ALWAYS else TRIES)):
-        told = hold_sale(arm, "redis-hold", unhurried(), "kill", persistence=mode, seed=seed)
-        if told.says("hold-honoured") == "holds":
-            break
+    """The file is on a named volume: every hold survives, every promise is kept."""
+    told = killed_with_a_file(arm, mode)
     assert told.says("hold-honoured") == "holds", told.assessment.verdicts["hold-honoured"]
     assert told.says("no-overbooking") == "holds"

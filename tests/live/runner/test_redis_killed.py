@@ -4,7 +4,7 @@ import pytest
 
 from chaos.persistence import Persistence
 from model.live.run import Arm
-from tests.live.runner.sales import Told, hold_sale, unhurried
+from tests.live.runner.sales import Told, hold_sale, killed_with_a_file, unhurried
 
 TRIES = 3
 
@@ -39,15 +39,8 @@ def test_without_the_kill_nothing_breaks(arm: Arm) -> None:
     [Persistence.AOF_EVERYSEC, pytest.param(Persistence.AOF_ALWAYS, marks=pytest.mark.extended)],
 )
 def test_with_an_append_only_file_holds_survive(arm: Arm, mode: Persistence) -> None:
-    """A process that is killed loses nothing it had written: no promise is broken.
-
-    Under `everysec` a sync that is under way at the blow holds writes back (R6); on a busy disk
-    that befalls a sale, but not one after the other.
-    """
-    for seed in range(1, 1 + (1 if mode is Persistence.AOF_ALWAYS else TRIES)):
-        told = hold_sale(arm, "redis-hold", unhurried(), "kill", persistence=mode, seed=seed)
-        if told.says("hold-honoured") == "holds":
-            break
+    """A process that is killed loses nothing it had written: no promise is broken."""
+    told = killed_with_a_file(arm, mode)
     assert told.says("hold-honoured") == "holds", told.assessment.verdicts["hold-honoured"]
     assert told.says("no-overbooking") == "holds"
     assert told.assessment.witnesses["fault-between-hold-and-payment"] > 0
