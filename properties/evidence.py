@@ -4,6 +4,7 @@ Nothing is judged here. What is decided here is only what belongs together: the 
 hold, the payment attempts on it, the order rows and payments they led to.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
 from math import inf
@@ -17,6 +18,18 @@ SKEW_SLACK_SDS = 5.0
 
 class IncompleteHistory(Exception):
     """A history that does not say what is needed to judge it."""
+
+
+class Term(NamedTuple):
+    """One time that a hold was held: its first acknowledgement, and what bounds it.
+
+    `deadline_s` is the earliest that was told; `released_s` is when a give-back began that may have
+    ended it (infinity: none did).
+    """
+
+    granted: Operation
+    deadline_s: float
+    released_s: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,6 +68,30 @@ class HoldLife:
             if op.outcome is Outcome.OK and op.expires_s is not None and ended_s(op) <= at_s
         ]
         return max(told)[2] if told else self.deadline_s
+
+    def terms(self) -> list[Term]:
+        """List the times it was held, oldest first: anew after each give-back that was over.
+
+        A request that overlaps a give-back belongs to the term before. A give-back in doubt may
+        end any term.
+        """
+        acknowledged = [op for op in self.asks if op.outcome is Outcome.OK]
+        over_s = sorted(ended_s(op) for op in self.releases if op.outcome is Outcome.OK)
+        groups: dict[int, list[Operation]] = defaultdict(list)
+        for op in acknowledged:
+            groups[bisect_left(over_s, op.invoked_s)].append(op)
+        return [self._term(groups[number]) for number in sorted(groups)]
+
+    def _term(self, told: list[Operation]) -> Term:
+        granted = min(told, key=ended_s)
+        begun_s = (
+            op.invoked_s
+            for op in self.releases
+            if op.outcome is Outcome.UNKNOWN
+            or (op.outcome is not Outcome.NOT_APPLIED and ended_s(op) >= granted.invoked_s)
+        )
+        deadline_s = min(op.expires_s for op in told if op.expires_s is not None)
+        return Term(granted=granted, deadline_s=deadline_s, released_s=min(begun_s, default=inf))
 
     def story(self) -> list[Operation]:
         """List the operations that made, gave back or paid it."""

@@ -64,9 +64,15 @@ def _refused_in_time(life: HoldLife, evidence: Evidence) -> Operation | None:
     if not given or any(op.outcome is Outcome.OK for op in given):
         return None
     last = given[-1]
-    if last.reason not in BROKEN_BY or life.released_s < ended_s(last):
+    if last.reason not in BROKEN_BY or _given_back_s(life, last) < ended_s(last):
         return None
     return last if _in_time(last, life, evidence) else None
+
+
+def _given_back_s(life: HoldLife, checkout: Operation) -> float:
+    """Return when a give-back began of the hold as it was last acknowledged before a checkout."""
+    terms = [term for term in life.terms() if ended_s(term.granted) <= checkout.invoked_s]
+    return terms[-1].released_s if terms else life.released_s
 
 
 def _kept_in_time(life: HoldLife, evidence: Evidence) -> bool:

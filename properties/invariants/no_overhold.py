@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from model.history import Operation, Outcome
-from properties.evidence import Evidence, HoldLife, ended_s
+from model.history import Outcome
+from properties.evidence import Evidence, HoldLife, Term, ended_s
 from properties.telling import in_order, tickets
 from properties.verdicts import Invariant, Verdict, Violation, conclude
 
@@ -65,7 +65,8 @@ class _Worst:
 def examine(evidence: Evidence) -> Verdict:
     """Find each event's worst instant; `examined` counts the acknowledged holds.
 
-    Conservative: a hold counts from its acknowledgement until the first of its deadline (less the
+    Conservative: a hold counts from its acknowledgement (and again from one that came after it had
+    been given back) until the first of its deadline (less the
     clocks' slack), the start of its release, the start of a checkout that was refused or stayed
     in doubt, and its order's acknowledgement, from when on it counts as sold instead. So a claim
     that counts was surely promised at that instant, and none counts twice.
@@ -90,15 +91,16 @@ def claims_of(evidence: Evidence) -> list[Claim]:
     """Return every span of time in which tickets were surely held or sold."""
     claims = []
     for life in evidence.lives.values():
-        if life.granted is not None:
-            claims.extend(_held_claim(life, life.granted, evidence.slack_s))
+        for term in life.terms():
+            claims.extend(_held_claim(life, term, evidence.slack_s))
         if life.ordered:
             claims.extend(_sold_claims(life))
     return claims
 
 
-def _held_claim(life: HoldLife, granted: Operation, slack_s: float) -> list[Claim]:
-    from_s, until_s = ended_s(granted), _surely_held_until_s(life, slack_s)
+def _held_claim(life: HoldLife, term: Term, slack_s: float) -> list[Claim]:
+    granted = term.granted
+    from_s, until_s = ended_s(granted), _surely_held_until_s(life, term, slack_s)
     if until_s <= from_s:
         return []
     claim = Claim(
@@ -112,11 +114,13 @@ def _held_claim(life: HoldLife, granted: Operation, slack_s: float) -> list[Clai
     return [claim]
 
 
-def _surely_held_until_s(life: HoldLife, slack_s: float) -> float:
-    until_s = min(life.deadline_s - slack_s, life.released_s)
+def _surely_held_until_s(life: HoldLife, term: Term, slack_s: float) -> float:
+    until_s = min(term.deadline_s - slack_s, term.released_s)
     for op in life.checkouts:
         if op.outcome is Outcome.OK:
             until_s = min(until_s, ended_s(op))
+        elif op.outcome is Outcome.REFUSED and ended_s(op) < term.granted.invoked_s:
+            continue  # of an earlier term
         elif op.outcome is Outcome.REFUSED or (op.outcome is Outcome.UNKNOWN and not life.ordered):
             until_s = min(until_s, op.invoked_s)
     return until_s
