@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import NamedTuple
 
 from model.history import Operation, Outcome
@@ -19,38 +20,44 @@ def live_claims(operations: Iterable[Operation], now_s: float) -> dict[str, Clai
     """The claims that live now, by hold: what `no-overhold` may count at this instant.
 
     A hold counts until the earliest deadline it was told, or the start of its release, whatever is
-    answered later; an acknowledged order counts for ever. What is under way may yet come to
+    answered later, unless it is asked for again when it has surely been given back; an acknowledged
+    order counts for ever. What is under way may yet come to
     nothing, so its hold is claimed, and its number tells which of its owner's answers decides.
     """
     granted: dict[str, Operation] = {}
     deadlines: dict[str, float] = {}
     begun: dict[str, Counter[str]] = defaultdict(Counter)
-    released: set[str] = set()
+    back_s: dict[str, float] = {}  # when a hold had been given back
+    anew: Counter[str] = Counter()
     sold: dict[str, Claimed] = {}
     for op in operations:
         begun[op.hold_id][op.kind] += 1
         if op.kind == "hold" and op.outcome is Outcome.OK:
+            if op.invoked_s > back_s.get(op.hold_id, inf):
+                for known in (granted, deadlines, back_s):
+                    del known[op.hold_id]
+                anew[op.hold_id] += 1
             granted.setdefault(op.hold_id, op)
             told_s = op.expires_s or 0.0
             deadlines[op.hold_id] = min(told_s, deadlines.get(op.hold_id, told_s))
-        elif op.kind == "release" and _has_ended(op) and op.outcome is not Outcome.NOT_APPLIED:
-            released.add(op.hold_id)
+        elif op.kind == "release" and op.completed_s is not None:
+            if op.outcome is not Outcome.NOT_APPLIED:
+                doubtful = op.outcome is Outcome.UNKNOWN  # it may end whatever comes later
+                over_s = inf if doubtful else op.completed_s
+                back_s[op.hold_id] = max(over_s, back_s.get(op.hold_id, over_s))
         elif op.kind == "checkout" and op.outcome is Outcome.OK:
             sold[op.hold_id] = Claimed(op.quantity, "sold", op.seats)
     live = {
-        hold_id: Claimed(op.quantity, _state(begun[hold_id]), op.seats)
+        hold_id: Claimed(op.quantity, _state(begun[hold_id], anew[hold_id]), op.seats)
         for hold_id, op in granted.items()
-        if deadlines[hold_id] > now_s and hold_id not in released
+        if deadlines[hold_id] > now_s and hold_id not in back_s
     }
     return {**live, **sold}
 
 
-def _has_ended(op: Operation) -> bool:
-    return op.completed_s is not None
-
-
-def _state(begun: Counter[str]) -> str:
-    return f"held, {begun['release']} releases and {begun['checkout']} payments begun"
+def _state(begun: Counter[str], anew: int) -> str:
+    again = f", {anew} times anew" if anew else ""
+    return f"held{again}, {begun['release']} releases and {begun['checkout']} payments begun"
 
 
 def too_many(live: Mapping[str, Claimed], capacity: int) -> bool:

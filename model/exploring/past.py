@@ -27,6 +27,9 @@ class Past:
         self._sharing = frozenset(sharing)
         self._over: set[tuple[str, ...]] = set()
         self._releases: Counter[str] = Counter()  # begun, by hold
+        self._held: dict[str, list[str]] = {}  # its requests and releases, as they began and ended
+        self._places: dict[int, int] = {}  # where a call began in the list of its hold
+        self._anew: set[str] = set()  # holds asked for after a release had begun
         self._deadlines_told: Counter[str] = Counter()
         self._told_then: dict[int, int] = {}  # when a checkout began, by its number
         self._answers: dict[str, list[tuple[Any, ...]]] = {}
@@ -43,18 +46,23 @@ class Past:
         if operation.kind in VISIBLE_STARTS:
             self.reads.add(ACKS)
             self._order(operation)
+        self._log(operation, "")
         if operation.kind == "release":
             self._releases[operation.hold_id] += 1
+        elif operation.kind == "hold" and self._releases[operation.hold_id]:
+            self._anew.add(operation.hold_id)
         elif operation.kind == "checkout":
             self._told_then[operation.op_id] = self._deadlines_told[operation.hold_id]
 
     def answered(self, operation: Operation, operations: Iterable[Operation], now_s: float) -> None:
         """A call ended in this turn, however; `operations` are all there were so far."""
         self.told.append(operation.op_id)
+        self._log(operation, str(operation.outcome))
         if operation.kind == "checkout":
             releases = self._releases[operation.hold_id]
             told = self._told_then[operation.op_id]
-            answer = (str(operation.outcome), operation.reason, now_s, releases, told)
+            held = self._held[operation.hold_id] if operation.hold_id in self._anew else ()
+            answer = (str(operation.outcome), operation.reason, now_s, releases, told, *held)
             self._answers.setdefault(operation.hold_id, []).append(answer)
         elif operation.kind == "hold" and operation.outcome is Outcome.OK:
             self._deadlines_told[operation.hold_id] += 1
@@ -69,6 +77,12 @@ class Past:
         if too_many(live, self._capacity):
             states = (f"{key} {claim.state}" for key, claim in sorted(live.items()))
             self._over.add((operation.hold_id, *states))
+
+    def _log(self, operation: Operation, outcome: str) -> None:
+        """Note a hold's calls: on which side of which answer a payment began decides its term."""
+        held = self._held.setdefault(operation.hold_id, [])
+        place = self._places.setdefault(operation.op_id, len(held))
+        held.append(f"{operation.kind} {place} {outcome}")
 
     def _order(self, operation: Operation) -> None:
         """Keep this turn in its place among those about the same hold."""

@@ -31,6 +31,10 @@ PASTS = [
     ("redis-hold-blind", ("again+pay", "pay"), {"redis-kill": 1, "expire": 1}),
     ("redis-counter", ("pay+release", "pay"), {"redis-kill": 1}),
     ("seat-setnx", ("pay+release", "pay"), {"app-kill": 1, "expire": 1}),
+    ("redis-hold-blind", ("release>again", "leave"), {}),
+    ("redis-hold-blind", ("release>again>pay", "leave"), {"redis-kill": 1}),
+    ("redis-hold-blind", ("release>again>release", "release"), {"expire": 1}),
+    ("redis-hold-racy", ("release>again>pay", "pay"), {"lost-reply": 1}),
 ]
 WALKS = 120
 
