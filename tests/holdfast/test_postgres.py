@@ -168,7 +168,10 @@ def test_a_wrong_url_is_one_message_without_its_password(inside: Command) -> Non
         ("postgresql://me:secret@host:5432/shop", "postgresql://me@host:5432/shop"),
         ("postgresql://me:se@cret@host/shop", "postgresql://me@host/shop"),
         ("postgresql://host/shop?password=secret", "postgresql://host/shop"),
-        ("postgresql://me@/?host=/run&password=secret&port=1", "postgresql://me@/?host=/run&port=1"),
+        (
+            "postgresql://me@/?host=/run&password=secret&port=1",
+            "postgresql://me@/?host=/run&port=1",
+        ),
         ("postgresql://me@[::1]:5432/shop?sslpassword=s", "postgresql://me@[::1]:5432/shop"),
         ("postgres", "postgres"),
     ],
@@ -312,7 +315,7 @@ def test_a_real_server_that_goes_away_is_no_fault_of_the_simulation(
 def test_a_server_that_went_away_on_a_full_disk_says_so(
     admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL ends when it cannot write its log: the reason is the disk, and so is the remedy."""
+    """PostgreSQL ends when it cannot write its log: the disk is the reason, and the remedy."""
     monkeypatch.setattr(cluster, "ROOM_MB", 10**12)
     world = PostgresWorld()
     with world.engine.connect() as connection:
