@@ -226,7 +226,7 @@ def classify(sql: str, is_locking: Callable[[str], bool]) -> tuple[str, bool]:
     if known is None:
         text = sql.lstrip()
         known = (
-            text.split(None, 1)[0].upper(),
+            (text.split(None, 1) or [""])[0].upper(),
             not text[:6].upper().startswith(("SELECT", "PRAGMA")),
         )
         for verb, pattern, writes in _SHAPES:

@@ -133,6 +133,28 @@ class UnluckyMachine(ShopMachine):
         self.saved = True
         self.shop.crash(Death.SIGTERM)
 
+    @precondition(lambda self: self.case.persistence is Persistence.RDB and self._has_redis)
+    @rule(
+        server=SERVER,
+        quantity=st.integers(1, 2),
+        first=st.integers(0, 2),
+        death=st.sampled_from((Death.SIGKILL, Death.POWER_LOSS)),
+        holds=st.booleans(),
+    )
+    def save_and_die(
+        self, server: int, quantity: int, first: int, death: Death, *, holds: bool
+    ) -> None:
+        """A kill soon after SIGTERM's save: that comes back, and a hold made since does not."""
+        self._did("save, hold and die" if holds else "save and die")
+        self.saved = True
+        self.shop.crash(Death.SIGTERM)
+        known = len(self.office.tickets)
+        if holds:
+            self._hold_as(server, self._request(quantity, first))
+        self.shop.crash(death)
+        for ticket in self.office.tickets[known:]:
+            ticket.state = State.GONE
+
     @precondition(lambda self: self._has_redis and not self.saved)
     @rule(death=st.sampled_from((Death.SIGKILL, Death.POWER_LOSS)))
     def die(self, death: Death) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from properties.exploration.exhaustive import Search
 from reservation.api import Hold, HoldRequest, Stores
 from reservation.catalogue import STRATEGIES
 from reservation.tables import orders, payments
+from tests.properties.exploration.crews import ShuffledCrew, everything
 
 More = Callable[[Stores, HoldRequest], None]
 
@@ -193,3 +195,19 @@ def test_a_schedule_is_spelled_out_past_a_task_that_entered() -> None:
         world.close()
     spelling.close()
     spelled.close()
+
+
+def test_a_search_that_starts_over_finds_the_same_with_a_crew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody looks at others' payments: all is searched again, whoever executes it."""
+    strategy = planted(monkeypatch, count_the_others)
+    small = SmallWorld(
+        strategy=strategy, visits=("leave", "leave"), capacity=2, persistence=Persistence.NONE
+    )
+    alone = Search(small).run()
+    crew = partial(ShuffledCrew, small, 2, 1)
+    together = Search(small, crew=crew, alone_s=0.0)
+    assert everything(together.run()) == everything(alone)
+    assert not together._owning
+    assert alone.finals == Search(small, reduce=False).run().finals
