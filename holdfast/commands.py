@@ -13,7 +13,13 @@ from rich.text import Text
 from holdfast import __version__, interrupts
 from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
 from holdfast.comparison import INTERRUPTED, CompareResult, run_experiment
-from holdfast.errors import WRONG_INPUT, ExitStatus, HoldfastError, WrongCommand
+from holdfast.errors import (
+    WRONG_INPUT,
+    ExitStatus,
+    HoldfastError,
+    WrongCommand,
+    lost_database,
+)
 from holdfast.experiment import Experiment, plan_experiment
 from holdfast.gate import check_required, exit_status, explain
 from holdfast.json_output import compare_as_dict, verdicts_as_dict
@@ -73,6 +79,12 @@ def answer(
     except KeyboardInterrupt:
         complain("interrupted" if begun else too_early)
         status = interrupted
+    except Exception as error:
+        lost = lost_database(error)
+        if lost is None:
+            raise
+        complain(lost)
+        status = ExitStatus.WRONG
     raise typer.Exit(int(status))
 
 

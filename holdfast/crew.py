@@ -11,7 +11,7 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from holdfast import interrupts
-from holdfast.errors import WorkersLost
+from holdfast.errors import WorkersLost, lost_database
 from holdfast.workers import process_context, start_worker
 from model.postgres import address
 
@@ -139,8 +139,5 @@ def _serve(
         except (EOFError, OSError):
             raise
         except Exception as error:  # noqa: BLE001 - the parent raises it
-            questions.send(
-                _Failure(
-                    f"a worker failed with {type(error).__name__}: {error}; --jobs 1 shows where"
-                )
-            )
+            said = f"a worker failed with {type(error).__name__}: {error}; --jobs 1 shows where"
+            questions.send(_Failure(lost_database(error) or said))

@@ -69,6 +69,19 @@ WRONG_INPUT = (
 )
 
 
+def lost_database(error: BaseException) -> str | None:
+    """Say in one line that our own connection to a PostgreSQL failed; None: it is another error.
+
+    A strategy's failures come as SQLAlchemy's errors and never get so far.
+    """
+    if isinstance(error, DatabaseUnavailable):
+        return str(error)
+    if type(error).__module__.partition(".")[0] != "psycopg":
+        return None
+    said = " ".join(str(error).split())
+    return f"the database went away: {said}; see the server's log, and run again"
+
+
 def check_names(place: str, given: Iterable[str], allowed: Iterable[str]) -> None:
     """Refuse the first name of `given` that is not in `allowed`, showing the nearest one.
 

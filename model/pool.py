@@ -1,11 +1,15 @@
 """A pool of database connections whose queue stands in virtual time, whatever the database."""
 
+import logging
 from typing import Any
 
 from sqlalchemy import exc
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from model.kernel import Kernel, Places
+
+# SQLAlchemy logs a pool's failures and raises them; without a handler they reach the terminal too.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 class VirtualTimePool(Pool):

@@ -13,6 +13,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from chaos.faults import Leg, Target
+from model.database import DatabaseUnavailable
 from model.exploring.touching import NOTHING, Touched, of_redis, of_sql
 from model.kernel import Kernel, Places, ServerDied
 from model.link import Link, ReplyLost, TravelTime
@@ -81,13 +82,19 @@ class Actor:
                 program(self)
             except ServerDied:
                 pass  # the world is being put away
+            except DatabaseUnavailable:  # the real server went away
+                self._leave()
+                raise
             except Exception as error:  # noqa: BLE001 - a crash of the code under test is told
                 self.crash = error
-            self.ended = True
-            self.stop = None
+            self._leave()
 
         self._body = greenlet(body)
         self._run(None)
+
+    def _leave(self) -> None:
+        self.ended = True
+        self.stop = None
 
     def go_on(self, how: str) -> None:
         """Let the crossing it waits at happen, and run to the next stop or the end."""

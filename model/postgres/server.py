@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import simpy
 from psycopg import errors
-from psycopg.pq import ConnStatus, TransactionStatus, abc
+from psycopg.pq import TransactionStatus, abc
 from sqlalchemy import Engine
 
 from model.database import DatabaseSettings, DatabaseUnavailable
@@ -194,7 +194,7 @@ class PostgresServer:
         elif state == "40001":
             self.serialization_failures += 1
         elif state is not None and state.startswith(OUT_OF_RESOURCES):
-            raise self._unavailable("the server is out of resources", flight.error) from None
+            raise self.stock.unavailable("the server is out of resources", flight.error) from None
 
     def must_live(self, connection: "VirtualConnection", error: object) -> None:
         """No simulated fault takes a real connection from somebody who has it.
@@ -202,14 +202,8 @@ class PostgresServer:
         Raises:
             DatabaseUnavailable: it is gone nevertheless: the server, or its process, really ended.
         """
-        if connection.pgconn.status == ConnStatus.BAD and self.alive and not connection.ended:
-            raise self._unavailable("the real server went away", error)
-
-    def _unavailable(self, what: str, error: object) -> DatabaseUnavailable:
-        said = " ".join(str(error).split())
-        return DatabaseUnavailable(
-            f"--db {self.stock.shown}: {what}: {said}{self.stock.short_of_room()}"
-        )
+        if self.alive and not connection.ended:
+            self.stock.must_live(connection.pgconn, error)
 
     def _waits(self, flight: Flight) -> bool:
         """Whether a silent statement waits for a lock; if so, its backend is left stopped."""
@@ -270,7 +264,7 @@ class PostgresServer:
 
     def _in_a_cycle(self, pid: int) -> bool:
         pids = [flight.pid for flight in self.waiting]
-        return in_a_cycle(pid, dict(self.stock.monitor.execute(GRAPH, [pids]).fetchall()))
+        return in_a_cycle(pid, dict(self.stock.ask(GRAPH, [pids])))
 
     def _let_it_look(self, flight: Flight) -> None:
         """Continue a backend in a cycle, so that its own deadlock check finds it.
@@ -322,11 +316,11 @@ class PostgresServer:
             yield
             return
         moment = round(1e6 * self.now_s)
-        self.stock.monitor.execute(f"SELECT setval('{AFTER_A_WAIT}', {moment})")
+        self.stock.ask(f"SELECT setval('{AFTER_A_WAIT}', {moment})")
         try:
             yield
         finally:
-            self.stock.monitor.execute(f"SELECT setval('{AFTER_A_WAIT}', 1, false)")
+            self.stock.ask(f"SELECT setval('{AFTER_A_WAIT}', 1, false)")
 
     def _waiting_pids(self, suspect: Flight | None = None) -> set[int]:
         """Who waits for a lock.
@@ -334,10 +328,9 @@ class PostgresServer:
         A backend stopped just while it held one of the lock table's own latches would keep the
         monitor waiting: it is continued for a moment and stopped again.
         """
-        monitor = self.stock.monitor
         if suspect is None or not self.stock.address.private:
-            return {pid for (pid,) in monitor.execute(WAITING).fetchall()}
-        pgconn = monitor.pgconn
+            return {pid for (pid,) in self.stock.ask(WAITING)}
+        pgconn = self.stock.monitor.pgconn
         while True:
             pgconn.send_query(WAITING.encode())
             hangs = not _readable(pgconn.socket, HANGS_MS)
@@ -346,6 +339,7 @@ class PostgresServer:
             found: set[int] = set()
             while (result := pgconn.get_result()) is not None:
                 found |= {int(result.get_value(row, 0) or 0) for row in range(result.ntuples)}
+            self.stock.must_live(pgconn, pgconn.error_message.decode(errors="replace"))
             if not hangs:
                 return found
             self._signal(suspect, signal.SIGSTOP)

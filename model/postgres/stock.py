@@ -8,10 +8,13 @@ either: they prepare no statements, and DISCARD ALL removes the rest.
 import atexit
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import ConnStatus
+from psycopg.pq.abc import PGconn
 
 from model.database import DatabaseUnavailable, shown
 from model.postgres.address import Address, address_of
@@ -45,6 +48,7 @@ IN_EACH_DATABASE = (
     "statement_timeout = 0",
     "idle_in_transaction_session_timeout = 0",
 )
+_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03"})  # no simulated fault is told in this way
 OUR_TABLES = frozenset(metadata.tables)
 
 
@@ -79,7 +83,12 @@ class Stock:
 
     def _connect_admin(self) -> psycopg.Connection:
         try:
-            return psycopg.connect(self.address.conninfo, autocommit=True, connect_timeout=10)
+            return psycopg.connect(
+                self.address.conninfo,
+                autocommit=True,
+                connect_timeout=10,
+                client_encoding="utf8",  # else names come as bytes from a server in SQL_ASCII
+            )
         except psycopg.Error as error:
             said = " ".join(str(error).split())
             raise DatabaseUnavailable(
@@ -105,11 +114,15 @@ class Stock:
             ) from error
 
     def _remove_leftovers(self) -> None:
-        """Drop the databases of commands that were killed: nobody is connected to them."""
+        """Drop the databases of commands that were killed: nobody is connected to them.
+
+        Another process of this command may just be making its own.
+        """
         rows = self.admin.execute(
-            "SELECT datname FROM pg_database WHERE datname ~ %s AND datname NOT IN"
+            "SELECT datname FROM pg_database WHERE datname ~ %s AND datname !~ %s"
+            " AND datname NOT IN"
             " (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)",
-            [_OF_A_COMMAND],
+            [_OF_A_COMMAND, f"^{_PREFIX}{self.address.token}_"],
         ).fetchall()
         for (name,) in rows:
             with contextlib.suppress(psycopg.Error):  # somebody else's, or just being made
@@ -138,6 +151,38 @@ class Stock:
                 f"--db {self.shown}: cannot make a database for this command: "
                 f"{_first_line(error)} (the role needs CREATEDB, the disk some 10 MB)"
             ) from error
+
+    def ask(
+        self, query: str | sql.Composed, parameters: Sequence[Any] = ()
+    ) -> list[tuple[Any, ...]]:
+        """What the monitor's connection is answered; a command has no rows.
+
+        Raises:
+            DatabaseUnavailable: the server went away.
+        """
+        try:
+            cursor = self.monitor.execute(query, parameters)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            self.must_live(self.monitor.pgconn, error)
+            raise
+
+    def must_live(self, pgconn: PGconn, error: object) -> None:
+        """Nobody but a real end takes a connection from us.
+
+        Raises:
+            DatabaseUnavailable: the server, or the process behind this connection, really ended.
+        """
+        state = getattr(error, "sqlstate", None)
+        # A server's error has a state; libpq's own, of a connection that broke, has none.
+        broke = state is None and type(error) in {psycopg.DatabaseError, psycopg.OperationalError}
+        if broke or state in _SHUT_DOWN or pgconn.status == ConnStatus.BAD:
+            raise self.unavailable("the real server went away", error) from None
+
+    def unavailable(self, what: str, error: object) -> DatabaseUnavailable:
+        """The server cannot go on: what the command ends with."""
+        said = " ".join(str(error).split())
+        return DatabaseUnavailable(f"--db {self.shown}: {what}: {said}{self.short_of_room()}")
 
     def _plain(self) -> psycopg.Connection:
         return psycopg.connect(self.address.conninfo, dbname=self.name, autocommit=True)

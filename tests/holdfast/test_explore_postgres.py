@@ -15,10 +15,11 @@ pytest.importorskip("psycopg", reason="no psycopg: pip install 'holdfast[postgre
 import psycopg
 
 from holdfast.crew import ProcessCrew
-from model.database import prepare
+from model.database import DatabaseUnavailable, prepare
 from model.exploring.small_world import SmallWorld
 from model.postgres import address, stock
 from properties.exploration.ahead import Walker
+from properties.exploration.execution import Executions
 from properties.exploration.exhaustive import Search
 from tests.holdfast.made_up import Command, clean_environment
 from tests.holdfast.test_interrupt import PATIENCE_S, alive, wait_until
@@ -170,39 +171,93 @@ def _sessions_in(folder: Path) -> int:
     return found
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
-def test_ctrl_c_tells_what_was_covered_and_leaves_no_server(tmp_path: Path) -> None:
-    """In the middle of statements, some of them blocked: exit 3, no process, no folder."""
-    scratch = tmp_path / "t"
+def _search_in(folder: Path, *options: str) -> tuple["subprocess.Popen[str]", Path]:
+    """A search on a private server, in the middle of statements; and that server's folder."""
+    scratch = folder / "t"
     scratch.mkdir()
     scratch.chmod(0o755)
     command = subprocess.Popen(
         [sys.executable, "-m", "holdfast", "explore", "db-cart", "--buyers", "4", "--db",
-         "postgres", "--budget", "500"],
-        cwd=tmp_path,
+         "postgres", "--budget", "500", *options],
+        cwd=folder,
         env=clean_environment() | {"TMPDIR": str(scratch)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )  # fmt: skip
+
+    def folders() -> set[Path]:
+        return set(scratch.glob("holdfast-live-*")) | _sockets_of(command.pid)
+
     try:
-
-        def folders() -> set[Path]:
-            return set(scratch.glob("holdfast-live-*")) | _sockets_of(command.pid)
-
         # The monitor's, and those of two actors at least.
         wait_until(lambda: any(_sessions_in(each) > 2 for each in folders()), "a search")
-        (folder,) = folders()
+        (found,) = folders()
+    except BaseException:
+        _kill(command)
+        raise
+    return command, found
+
+
+def _kill(command: "subprocess.Popen[str]") -> None:
+    if alive(command.pid):
+        os.killpg(command.pid, signal.SIGKILL)
+        command.communicate()
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc (Linux)")
+
+
+@needs_proc
+def test_ctrl_c_tells_what_was_covered_and_leaves_no_server(tmp_path: Path) -> None:
+    """In the middle of statements, some of them blocked: exit 3, no process, no folder."""
+    command, folder = _search_in(tmp_path)
+    try:
         time.sleep(0.5)
         os.killpg(command.pid, signal.SIGINT)
         out, errors = command.communicate(timeout=PATIENCE_S)
     finally:
-        if alive(command.pid):
-            os.killpg(command.pid, signal.SIGKILL)
-            command.communicate()
+        _kill(command)
     assert command.returncode == 3
     assert errors == ""
     assert "CUT" in out
     assert "interrupted" in out
     wait_until(lambda: not folder.exists() and not _processes_of(folder), "the server's end")
+
+
+@needs_proc
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_server_that_dies_amid_the_search_is_not_the_codes_doing(
+    tmp_path: Path, jobs: str
+) -> None:
+    """One line, exit 2: not a schedule that "went two ways"."""
+    command, folder = _search_in(tmp_path, "--jobs", jobs)
+    try:
+        time.sleep(0.5)
+        postmaster = (folder / "pg" / "data" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(postmaster), signal.SIGQUIT)
+        out, errors = command.communicate(timeout=PATIENCE_S)
+    finally:
+        _kill(command)
+    assert (command.returncode, out) == (2, ""), errors
+    assert errors.count("\n") == 1
+    assert "--db postgres: the real server went away" in " ".join(errors.split())
+    wait_until(lambda: not folder.exists() and not _processes_of(folder), "the server's end")
+
+
+def test_a_monitor_that_dies_ends_the_search() -> None:
+    """Whoever waits is not taken for somebody who was granted the lock."""
+    small = SmallWorld(strategy="db-cart", visits=("leave", "leave"), database="postgres")
+    executions = Executions(small)
+    world = executions.fresh()
+    while "UPDATE events" not in world.take("A").line:
+        pass
+    while "waits for A" not in world.take("B").line:
+        pass
+    monitor = stock.stock_of("postgres").monitor.info.backend_pid
+    with psycopg.connect(address.address_of("postgres").conninfo) as admin:
+        admin.execute("SELECT pg_terminate_backend(%s, 5000)", [monitor])
+    with pytest.raises(DatabaseUnavailable, match="the real server went away"):
+        world.take("A")
+    stock.close_all()

@@ -254,6 +254,37 @@ def test_a_server_of_ones_own_is_left_as_it_was(admin: psycopg.Connection) -> No
     assert len(after) == 1 + len(THEIR_OWN), "the private one's lives as long as its server"
 
 
+def test_another_process_of_the_same_command_keeps_its_database(admin: psycopg.Connection) -> None:
+    """It has just made it, and nobody is connected to it yet: it is no leftover."""
+    stock.close_all()
+    fresh = stock.Stock(url())
+    name = f"holdfast_{fresh.address.token}_1"
+    admin.execute(f"CREATE DATABASE {name}")
+    try:
+        fresh._remove_leftovers()
+        admin.execute(f"DROP DATABASE {name}")  # fails if it is gone
+    finally:
+        fresh.close()
+
+
+def test_a_server_in_sql_ascii_keeps_nothing_either(admin: psycopg.Connection) -> None:
+    """There names come as bytes, unless one asks for text: leftovers were left over."""
+    stock.close_all()
+    admin.execute(
+        "CREATE DATABASE plain ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+    admin.execute("CREATE DATABASE holdfast_00000bad_1")
+    place = url().replace("/postgres?", "/plain?")
+    assert place != url()
+    try:
+        stock.Stock(place).close()
+        names = "SELECT datname FROM pg_database WHERE datname LIKE 'holdfast_00000bad%'"
+        assert admin.execute(names).fetchall() == []
+    finally:
+        admin.execute("DROP DATABASE plain WITH (FORCE)")
+        admin.execute("DROP DATABASE IF EXISTS holdfast_00000bad_1")
+
+
 def test_a_full_disk_at_the_start_is_one_message(tmp_path: Path) -> None:
     """Initdb cannot write (files are limited to 64 KB): its own words, exit 2, nothing left."""
     scratch = tmp_path / "t"

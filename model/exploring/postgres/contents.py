@@ -127,5 +127,7 @@ def _ask(stock: Stock, text: str) -> list[Rows]:
         columns = range(result.nfields)
         answers.append([tuple(result.get_value(row, column) for column in columns) for row in rows])
     if failed is not None:
-        raise psycopg.errors.error_from_result(failed)
+        error = psycopg.errors.error_from_result(failed)
+        stock.must_live(pgconn, error)
+        raise error
     return answers

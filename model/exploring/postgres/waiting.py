@@ -47,7 +47,7 @@ class Waiting:
         """The processes that wait, each with those it waits for."""
         if self._edges is None:
             pids = [flight.pid for flight in self._flights.values() if not flight.over]
-            found = self._stock.monitor.execute(GRAPH, [pids]).fetchall() if pids else []
+            found = self._stock.ask(GRAPH, [pids]) if pids else []
             self._edges = dict(found)
         return self._edges
 
