@@ -64,6 +64,8 @@ def _sentence(cells: Sequence[CellResult]) -> str:
         return f"{'; '.join(deeds)}."
     runs = min((len(cell.runs) for cell in cells), default=0)
     conclusive = any(v.status is Status.HOLDS for cell in cells for v in cell.verdicts.values())
+    if not any(cell.runs for cell in cells):
+        return ": no run was finished."
     if not runs or not conclusive:
         return ": too little happened to tell."
     bound = 100 * zero_bound_95(runs)

@@ -186,7 +186,8 @@ def _legend(
         lines.append("k/n    VIOLATED in k of the n runs that could tell")
         lines.append(f"       95 % intervals: {_intervals(verdicts)}")
     if any(v.status is Status.INCONCLUSIVE for v in verdicts):
-        lines.append("?      INCONCLUSIVE: too little happened in every run to tell")
+        none = "" if all(result.runs for result in results) else ", or no run was finished"
+        lines.append(f"?      INCONCLUSIVE: too little happened in every run to tell{none}")
     if silent:
         lines.append(f"INCONCLUSIVE in every cell: {', '.join(silent)}")
     folded = [row for line in lines for row in fold(line, width, hang=7) or [""]]

@@ -182,7 +182,10 @@ ToxiproxyUrl = Annotated[
 ]
 AllowDestructive = Annotated[
     bool,
-    typer.Option("--allow-destructive", help="External: faults may destroy data on your servers."),
+    typer.Option(
+        "--allow-destructive",
+        help="External: every run erases the Redis database and the schema `public` it is given.",
+    ),
 ]
 Agree = Annotated[
     bool,

@@ -19,7 +19,7 @@ WITNESSES: dict[str, str] = {
     "order-made": "tickets were sold",
     "refused-sold-out": "a buyer was refused because nothing was left",
     "sold-out": "an event sold all its tickets",
-    "demand-over-capacity": "buyers wanted more tickets than there were",
+    "demand-over-capacity": "buyers wanted more tickets than there were, or bought all",
     "seat-contended": "two buyers wanted the same seat",
     "fault-struck": "a fault struck",
     "fault-between-hold-and-payment": "a fault struck after a hold was acknowledged and before "

@@ -15,8 +15,10 @@ from typing import Any
 
 from rich.text import Text
 
+from chaos.faults import UnsupportedFault
 from chaos.persistence import Persistence
 from holdfast.cells import CellResult
+from holdfast.errors import WrongCommand
 from holdfast.experiment import Experiment
 from holdfast.json_output import mean_as_dict
 from holdfast.judged import JudgedRun
@@ -81,12 +83,16 @@ def measure_before(experiment: Experiment, arm: Arm, database: str) -> Stacked:
     """Measure the stack once for each persistence that is compared.
 
     Raises:
-        UnsupportedFault: the simulated arm cannot do one of the faults.
+        WrongCommand: the simulated arm cannot do one of the faults.
         UnknownDatabase, DatabaseUnavailable: `database`, to simulate on, cannot be had.
         StackBroken: a server did not become healthy.
     """
     for cell in experiment.cells:
-        check_simulated(replace(experiment.spec(cell, 0), database=database))
+        try:
+            check_simulated(replace(experiment.spec(cell, 0), database=database))
+        except UnsupportedFault as error:
+            reason = str(error).removesuffix("; use `holdfast live`")
+            raise WrongCommand(f"--agree: {reason}; leave {cell.fault} or --agree out") from error
     modes = dict.fromkeys(cell.persistence for cell in experiment.cells)
     return {mode: measure_stack(arm.stack, mode) for mode in modes}
 

@@ -137,7 +137,7 @@ def read_trace(path: Path) -> Trace:
         )
     rows = _rows(path, data)
     invariant = data.get("invariant")
-    if invariant not in INVARIANTS:
+    if not isinstance(invariant, str) or invariant not in INVARIANTS:
         raise TraceError(
             f"{path}: invariant {invariant!r} is unknown (allowed: {', '.join(INVARIANTS)})"
         )

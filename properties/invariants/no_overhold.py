@@ -193,6 +193,8 @@ def _overheld(event_id: int, capacity: int, worst: _Worst, claims: list[Claim]) 
             f"{worst.over} more than its {capacity}"
         )
     told = sorted(alive, key=lambda claim: (claim.from_s, claim.life.hold_id))[-STORY_CLAIMS:]
+    if len(alive) > STORY_CLAIMS:
+        what += f" (the latest {STORY_CLAIMS} of {len(alive)} holds and orders are told)"
     operations = [op for claim in told for op in claim.life.story() if op.invoked_s <= worst.at_s]
     return Violation(
         invariant=NAME,

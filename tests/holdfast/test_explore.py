@@ -156,6 +156,7 @@ def test_a_damaged_trace_is_one_message(trace: Path, tmp_path: Path) -> None:
         (whole[: len(whole) // 2], "explore again"),
         (whole.replace('"format": 1', '"format": 9'), "with that version, or explore again"),
         (whole.replace('"count": ', '"count": 9'), "turns are missing"),
+        (whole.replace('"invariant": "', '"invariant": ["no-leak"], "x": "'), "is unknown"),
     ):
         damaged = tmp_path / "damaged.json"
         damaged.write_text(text)

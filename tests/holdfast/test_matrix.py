@@ -153,6 +153,10 @@ def test_each_strategy_is_summed_up_in_a_sentence(judged: MakeRun, results: Make
     )
 
 
-def test_nothing_is_called_safe_when_nothing_could_be_told(results: MakeResults) -> None:
-    """A cell without conclusive runs has no good news."""
-    assert findings(results({"db-cart/none/-": []})) == ["db-cart: too little happened to tell."]
+def test_nothing_is_called_safe_when_nothing_could_be_told(
+    judged: MakeRun, results: MakeResults
+) -> None:
+    """A cell without conclusive runs, or without runs, has no good news."""
+    assert findings(results({"db-cart/none/-": []})) == ["db-cart: no run was finished."]
+    quiet = [judged(0, unclear=tuple(INVARIANTS))]
+    assert findings(results({"db-cart/none/-": quiet})) == ["db-cart: too little happened to tell."]
