@@ -29,8 +29,11 @@ COUNTED = {
 }
 
 
-def findings(results: Sequence[CellResult]) -> list[str]:
-    """Return one sentence a strategy, in the order of the matrix; quiet ones share theirs."""
+def findings(results: Sequence[CellResult], *, repeatable: bool = True) -> list[str]:
+    """Return one sentence a strategy, in the order of the matrix; quiet ones share theirs.
+
+    What is not `repeatable` cannot be replayed for the crossings there were.
+    """
     said = [
         (label, _sentence(list(group)))
         for label, group in groupby(results, key=lambda result: result.cell.strategy.title)
@@ -38,19 +41,19 @@ def findings(results: Sequence[CellResult]) -> list[str]:
     told = [f"{label} {says}" for label, says in said if not says.startswith(":")]
     alike = dict.fromkeys(says for _, says in said if says.startswith(":"))
     quiet = [", ".join(label for label, each in said if each == says) + says for says in alike]
-    return [*_never_struck(results), *told, *quiet]
+    return [*_never_struck(results, repeatable=repeatable), *told, *quiet]
 
 
-def _never_struck(results: Sequence[CellResult]) -> list[str]:
+def _never_struck(results: Sequence[CellResult], *, repeatable: bool) -> list[str]:
     """A fault that struck in no run of any cell: most likely a place or a time that never came."""
     said = []
+    shown = " (`holdfast replay HISTORY --crossings` shows those there are)" if repeatable else ""
     for fault in dict.fromkeys(result.cell.fault for result in results):
         cells = [result for result in results if result.cell.fault == fault]
         runs = sum(len(cell.runs) for cell in cells)
         if fault != "none" and runs and all(c.witnesses.get("fault-struck") == 0 for c in cells):
             said.append(
-                f"{fault} struck in 0 of {runs} runs: look at its times and crossings"
-                " (`holdfast replay HISTORY --crossings` shows those there are)."
+                f"{fault} struck in 0 of {runs} runs: look at its times and crossings{shown}."
             )
     return said
 

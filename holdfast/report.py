@@ -38,7 +38,7 @@ def print_comparison(
     sections: list[tuple[str, Iterable[Text | str]]] = [
         ("Verdicts", verdict_lines(result.cells, wide)),
         ("Per run (mean, ± half its 95 % interval)", number_lines(result.cells, wide)),
-        ("What it says", _wrapped(findings(result.cells), wide)),
+        ("What it says", _wrapped(findings(result.cells, repeatable=repeatable), wide)),
     ]
     if not any(cell.runs for cell in result.cells):
         put(console)

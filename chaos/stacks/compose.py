@@ -137,6 +137,9 @@ class ComposeStack:
             proxied=True,
         )
 
+    def check_persistence(self, persistence: Persistence) -> None:
+        """See `Stack`: Redis is started with any."""
+
     def renew(self, persistence: Persistence | None) -> Endpoints:
         """See `Stack`."""
         with self._lock:

@@ -93,6 +93,13 @@ class Stack(Protocol):
             StackBroken: a server did not become healthy.
         """
 
+    def check_persistence(self, persistence: Persistence) -> None:
+        """Make sure, before the first run, that a Redis that keeps its data so is to be had.
+
+        Raises:
+            StackMissing: it is not; the message says what there is.
+        """
+
     def refuses(self, fault: Fault) -> str | None:
         """Say why this stack cannot do `fault` and what would enable it; None: it can."""
 

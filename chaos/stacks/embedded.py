@@ -74,6 +74,9 @@ class EmbeddedStack:
             proxied=self.toxiproxy is not None,
         )
 
+    def check_persistence(self, persistence: Persistence) -> None:
+        """See `Stack`: Redis is started with any."""
+
     def renew(self, persistence: Persistence | None) -> Endpoints:
         """See `Stack`."""
         with self._lock:

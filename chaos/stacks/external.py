@@ -7,8 +7,8 @@ our own in the given Toxiproxy, which nobody else's connections go through.
 
 import re
 import secrets
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from threading import RLock
 from typing import Any, NoReturn, Self
@@ -71,13 +71,8 @@ class ExternalStack:
         Raises:
             StackMissing: one cannot be reached, or Toxiproxy cannot reach the others.
         """
-        for target, amiss in ((Target.REDIS, self._redis_amiss), (Target.DATABASE, self._db_amiss)):
-            said = amiss(direct=True)
-            if said is not None:
-                raise StackMissing(
-                    f"{_NAMES[target]}: {self._shown(target)}: {said.rstrip('.')};"
-                    f" {_remedy(target, said)}"
-                )
+        self._require(Target.REDIS, self._redis_amiss(direct=True))
+        self._require(Target.DATABASE, self._db_amiss(direct=True))
         with ExitStack() as exits:
             if self.toxiproxy is not None:
                 self._make_proxies(*self.toxiproxy, exits)
@@ -107,6 +102,25 @@ class ExternalStack:
             proxied=bool(self._listens),
         )
 
+    def keeps(self) -> Persistence:
+        """How the given Redis keeps its data.
+
+        Raises:
+            StackMissing: it cannot be reached, or does not tell. StackBroken: it failed.
+        """
+        self._require(Target.REDIS, self._redis_amiss(direct=True))
+        with self._client() as client:
+            return _persistence(client.config_get("save"), client.config_get("append*"))
+
+    def check_persistence(self, persistence: Persistence) -> None:
+        """See `Stack`."""
+        kept = self.keeps()
+        if kept is not persistence:
+            raise StackMissing(
+                f"redis: {self._shown(Target.REDIS)} keeps its data by {kept}, not"
+                f" {persistence}; say --persistence {kept}, or set it with CONFIG SET"
+            )
+
     def renew(self, persistence: Persistence | None) -> Endpoints:
         """Erase the Redis database (None: leave it alone) and the schema `public`; see `Stack`.
 
@@ -118,7 +132,9 @@ class ExternalStack:
         with self._lock:
             self.heal()
             if persistence is not None:
-                self._renew_redis(persistence)
+                self.check_persistence(persistence)
+                with self._client() as client:
+                    client.flushdb()
             self._renew_database()
             return self.endpoints
 
@@ -185,16 +201,19 @@ class ExternalStack:
                     f" it can reach {self._shown(target)} and all its ports can be reached"
                 )
 
-    def _renew_redis(self, persistence: Persistence) -> None:
+    def _require(self, target: Target, amiss: str | None) -> None:
+        if amiss is not None:
+            raise StackMissing(
+                f"{_NAMES[target]}: {self._shown(target)}: {amiss.rstrip('.')};"
+                f" {_remedy(target, amiss)}"
+            )
+
+    @contextmanager
+    def _client(self) -> Iterator[redis.Redis]:
+        """A connection to prepare Redis with."""
         client = redis_client(self.redis_url, ask_s=ASK_S)
         try:
-            kept = _persistence(client.config_get("save"), client.config_get("append*"))
-            if kept is not persistence:
-                raise StackMissing(
-                    f"redis: {self._shown(Target.REDIS)} keeps its data by {kept}, not"
-                    f" {persistence}; say --persistence {kept}, or set it with CONFIG SET"
-                )
-            client.flushdb()
+            yield client
         except redis.ResponseError as error:
             raise StackMissing(
                 f"redis: {self._shown(Target.REDIS)} does not let itself be prepared ({error});"

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from chaos.persistence import Persistence
 from chaos.servers.health import LOG_ENDS
-from chaos.stacks.contract import Stack, StackBroken, StackMissing
+from chaos.stacks.contract import Stack, StackBroken, StackError, StackMissing
+from chaos.stacks.external import ExternalStack
 from holdfast import interrupts
 from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
 from holdfast.commands import compare_status, complain, print_json
@@ -30,8 +32,8 @@ def run_live_command(choices: LiveChoices) -> ExitStatus:
     """Run on real servers, print, and gate on what is required."""
     check_required(choices.compare.required)
     _prepare_agreement(choices)
-    experiment = _experiment(choices)
     stack = make_stack(choices.stack)
+    experiment = _experiment(choices, stack)
     _say_how_long(experiment, choices.factor)
     try:
         with _started(stack) as arm_stack, Nursery() as nursery:
@@ -96,19 +98,27 @@ def _status(live: LiveResult, required: Sequence[str]) -> ExitStatus:
     return ExitStatus.INCONCLUSIVE if live.broken and status is ExitStatus.DONE else status
 
 
-def _experiment(choices: LiveChoices) -> Experiment:
+def _experiment(choices: LiveChoices, stack: Stack) -> Experiment:
     options = choices.compare
     scenario = load_scenario(options.scenario, parse_overrides(options.settings))
-    modes = options.persistence
     experiment = plan_experiment(
         scenario,
         strategies=None if options.strategies is None else parse_strategies(options.strategies),
         faults=_faults(choices),
-        persistence=None if modes is None else parse_persistence(modes),
+        persistence=_persistence(choices, stack),
         runs=options.runs,
         seed=options.seed,
     )
     return replace(experiment, database="postgres")
+
+
+def _persistence(choices: LiveChoices, stack: Stack) -> Sequence[Persistence] | None:
+    if choices.compare.persistence is not None:
+        return parse_persistence(choices.compare.persistence)
+    try:
+        return [stack.keeps()] if isinstance(stack, ExternalStack) else None
+    except StackError as error:
+        raise WrongCommand(str(error)) from error
 
 
 def _faults(choices: LiveChoices) -> Sequence[str] | None:

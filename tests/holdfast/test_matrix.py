@@ -160,3 +160,12 @@ def test_nothing_is_called_safe_when_nothing_could_be_told(
     assert findings(results({"db-cart/none/-": []})) == ["db-cart: no run was finished."]
     quiet = [judged(0, unclear=tuple(INVARIANTS))]
     assert findings(results({"db-cart/none/-": quiet})) == ["db-cart: too little happened to tell."]
+
+
+def test_a_fault_that_never_struck_is_named(judged: MakeRun, results: MakeResults) -> None:
+    """How to see the crossings there were is said where a history can be replayed."""
+    run = replace(judged(0), witnesses={"fault-struck": 0})
+    idle = results({"db-cart/redis-kill/-": [run]})
+    says = "redis-kill struck in 0 of 1 runs: look at its times and crossings"
+    assert findings(idle)[0].startswith(f"{says} (`holdfast replay")
+    assert findings(idle, repeatable=False)[0] == f"{says}."

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from chaos.persistence import Persistence
 from chaos.stacks.embedded import EmbeddedStack
 from holdfast.cli import app, live
 from model.history_file import read_history
@@ -172,20 +173,33 @@ def test_a_quiet_tiny_sale_agrees_with_its_simulation(tiny: Path, database: str)
 
 
 def test_a_sale_on_servers_of_the_users_own(tiny: Path, embedded: EmbeddedStack) -> None:
-    """By URL, with faults that need no server of ours; both servers are still there after it."""
+    """By URL, with faults that need no server of ours; both servers are still there after it.
+
+    Its Redis cannot be given another persistence: its own is the default, others are refused.
+    """
+    kept = "aof-always"
+    embedded.renew(Persistence(kept))
     given = (
         "--stack=external",
         f"--redis-url={embedded.endpoints.direct_redis_url}",
         f"--database-url={embedded.endpoints.direct_database_url.replace('+psycopg', '')}",
         "--allow-destructive",
+        "--strategies=redis-hold-recheck",
+        "--time-factor=100",
     )
-    done = run(tiny.parent, tiny, *ONE, "--runs", 1, *given, "--format", "json")
+    done = run(tiny.parent, tiny, "--runs", 1, *given, "--format", "json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["stack"] == "external"
     assert [cell["fault"] for cell in document["cells"]] == ["none", "lost-replies"]
     assert document["cells"][0]["verdicts"]["hold-honoured"]["status"] == "holds"
+    assert [cell["persistence"] for cell in document["cells"]] == [kept, kept]
     embedded.check()
+    out = tiny.parent / "none"
+    done = run(tiny.parent, tiny, *given, "--persistence", "aof-always,none", "--out", out)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"keeps its data by {kept}, not " in done.stderr
+    assert not out.exists(), "it is told before the first run"
 
 
 def test_the_default_factor_is_the_one_that_is_explained() -> None:
