@@ -33,6 +33,7 @@ from model.history_file import read_history
 from model.scenario_file import load_scenario
 from properties.exploration.trace import is_trace
 from properties.judge import judge
+from properties.telling import counted
 from properties.verdicts import Status, Verdict
 
 JudgedFile = tuple[Path, History, Mapping[str, Verdict]]
@@ -160,8 +161,8 @@ def compare_status(result: CompareResult, required: Sequence[str]) -> ExitStatus
 
 def _crash_message(crash: str, where: str, times: int) -> str:
     return (
-        f"{where}: {times} runs crashed and count as inconclusive (a defect of the code under test "
-        f"or of Holdfast); the first: {crash.strip().splitlines()[-1]}"
+        f"{where}: {counted(times, 'run')} crashed, inconclusive therefore (a defect of the code"
+        f" under test or of Holdfast); the first: {crash.strip().splitlines()[-1]}"
     )
 
 
@@ -231,7 +232,7 @@ def _print_judged(judged: Sequence[JudgedFile], *, as_json: bool) -> None:
         console = output()
         for path, history, verdicts in judged:
             put(console, Text(f"{path}: {len(history.operations)} operations", style="bold"))
-            for line in verdict_lines(verdicts):
+            for line in verdict_lines(verdicts, width(console)):
                 put(console, line)
 
 

@@ -27,7 +27,7 @@ from model.scenario import Isolation
 from properties.exploration.ahead import Walker
 from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.exhaustive import Bounds, Search
-from properties.exploration.finding import EXPLORED, INTERRUPTED, ORDERED, Exploration
+from properties.exploration.finding import EXPLORED, INTERRUPTED, ORDERED, SWEPT_ALONG, Exploration
 from properties.exploration.sampling import Sampling
 from properties.exploration.shrinking import Counterexample, Shrinker
 from properties.exploration.trace import trace_text
@@ -260,7 +260,7 @@ def search(small: SmallWorld, choices: ExploreChoices) -> Exploration:
             until=_go_on,
             crew=crew if jobs > 1 else None,
         ).run()
-    if how == "exhaustive" or found.complete or found.cut == INTERRUPTED:
+    if how == "exhaustive" or found.complete or found.cut in {INTERRUPTED, SWEPT_ALONG}:
         return found
     for other in ("pct", "random"):
         more = _sample(small, choices, other, (1.0 - share) / 2 * budget_s)

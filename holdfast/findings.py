@@ -7,6 +7,7 @@ from holdfast.cells import CellResult
 from holdfast.matrix import number, percent_range
 from properties.judge import INVARIANTS
 from properties.statistics import zero_bound_95
+from properties.telling import counted
 from properties.verdicts import Status
 
 DOES = {
@@ -53,7 +54,8 @@ def _never_struck(results: Sequence[CellResult], *, repeatable: bool) -> list[st
         runs = sum(len(cell.runs) for cell in cells)
         if fault != "none" and runs and all(c.witnesses.get("fault-struck") == 0 for c in cells):
             said.append(
-                f"{fault} struck in 0 of {runs} runs: look at its times and crossings{shown}."
+                f"{fault} struck in 0 of {counted(runs, 'run')}: look at its times and crossings"
+                f"{shown}."
             )
     return said
 
@@ -62,7 +64,7 @@ def _sentence(cells: Sequence[CellResult]) -> str:
     deeds = [deed for name in INVARIANTS if (deed := _deed(name, cells))]
     crashed = sum(len(cell.crashes) for cell in cells)
     if crashed:
-        deeds.append(f"crashed in {crashed} runs, which count as inconclusive")
+        deeds.append(f"crashed in {counted(crashed, 'run')}, inconclusive therefore")
     if deeds:
         return f"{'; '.join(deeds)}."
     runs = min((len(cell.runs) for cell in cells), default=0)
@@ -72,7 +74,10 @@ def _sentence(cells: Sequence[CellResult]) -> str:
     if not runs or not conclusive:
         return ": too little happened to tell."
     bound = 100 * zero_bound_95(runs)
-    return f": no violation seen; {runs} runs a cell leave room for {bound:.1f} % of runs (95 %)."
+    return (
+        f": no violation seen; {counted(runs, 'run')} a cell leave{'s' * (runs == 1)} room for"
+        f" {bound:.1f} % of runs (95 %)."
+    )
 
 
 def _deed(name: str, cells: Sequence[CellResult]) -> str:

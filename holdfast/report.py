@@ -15,6 +15,7 @@ from holdfast.stories import Story, StoryLine
 from holdfast.terminal import fold, put, width
 from holdfast.wording import at
 from model.database import SQLITE, shown
+from properties.telling import counted
 
 
 def print_comparison(
@@ -66,9 +67,10 @@ def _heading(result: CompareResult, wide: int) -> Iterator[Text | str]:
         f"{scenario.name}: {scenario.summary}" if scenario.summary else scenario.name, "bold"
     )
     yield from fold(
-        f"{buyers_of(scenario)} buyers for {scenario.sale.capacity} {sells}, holds of "
+        f"{counted(buyers_of(scenario), 'buyer')} for {scenario.sale.capacity} {sells}, holds of "
         f"{scenario.hold.ttl_s:g} s, database {shown(experiment.database)}; "
-        f"seed {experiment.seed}, {experiment.runs} runs a cell, the same seeds in every cell",
+        f"seed {experiment.seed}, {counted(experiment.runs, 'run')} a cell, the same seeds in "
+        "every cell",
         wide,
     )
     if result.cut_short:

@@ -8,8 +8,9 @@ from holdfast.commands import complain
 from holdfast.errors import ExitStatus
 from holdfast.sequence.report import print_counterexample
 from holdfast.show import verdict_lines
-from holdfast.terminal import output, put, reader_may_leave
+from holdfast.terminal import output, put, reader_may_leave, width
 from properties.exploration.trace import Retraced, read_trace, retrace
+from properties.telling import counted
 
 
 def run_retrace(path: Path) -> ExitStatus:
@@ -30,19 +31,20 @@ def run_retrace(path: Path) -> ExitStatus:
 def _print(path: Path, found: Retraced) -> None:
     console = output()
     world = found.trace.world
-    put(console, Text(f"{world.strategy}, {len(world.visits)} buyers, trace {path}", "bold"))
+    buyers, turns = counted(len(world.visits), "buyer"), counted(len(found.turns), "turn")
+    put(console, Text(f"{world.strategy}, {buyers}, trace {path}", "bold"))
     if found.divergence is not None:
         put(console, Text("NOT REPRODUCED", "bold red"))
     elif found.same_bytes:
-        put(console, Text(f"reproduced byte for byte: {len(found.turns)} turns", "green"))
+        put(console, Text(f"reproduced byte for byte: {turns}", "green"))
     else:
-        put(console, Text(f"reproduced: {len(found.turns)} turns, told differently", "yellow"))
+        put(console, Text(f"reproduced: {turns}, told differently", "yellow"))
     put(console)
     example = found.counterexample
     if example is not None:
         print_counterexample(example, console)
         put(console)
-    for line in verdict_lines(found.verdicts):
+    for line in verdict_lines(found.verdicts, width(console)):
         put(console, line)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from holdfast.matrix import STYLES
 from holdfast.replay import Replay
 from holdfast.stories import idle
-from holdfast.terminal import put
+from holdfast.terminal import fold, put, width
 from holdfast.wording import answered, asked, at, fault_begins, fault_ends
 from model.history import FaultSpan, Operation
 from model.spec import Crossing, RunSpec
@@ -47,7 +47,7 @@ def print_replay(
         text = f"left out: {len(every) - len(told)} sweeps that found nothing (--sweeps shows them)"
         put(console, Text(text, "dim"))
     put(console)
-    for line in verdict_lines(replay.verdicts):
+    for line in verdict_lines(replay.verdicts, width(console)):
         put(console, line)
 
 
@@ -127,17 +127,19 @@ def _line(at_s: float, actor: str, text: str, style: str = "") -> Text:
     return Text(f"{at(at_s):>12}  {actor:<14}  {text}", style=style)
 
 
-def verdict_lines(verdicts: Mapping[str, Verdict]) -> Iterator[Text]:
-    """Yield the verdicts on one history, with their first violations."""
+def verdict_lines(verdicts: Mapping[str, Verdict], columns: int) -> Iterator[Text]:
+    """Yield the verdicts on one history, with their first violations, within so many columns."""
     wide = max(map(len, verdicts), default=0)
+    under = " " * (wide + 2)
     for name, verdict in verdicts.items():
-        word = Text(verdict.status.value.upper(), style=STYLES[verdict.status])
-        detail = f"  {verdict.examined} examined"
-        if verdict.reason:
-            detail += f": {verdict.reason}"
-        yield Text.assemble(f"{name:<{wide}}  ", word, detail)
+        status = verdict.status.value.upper()
+        reason = f": {verdict.reason}" if verdict.reason else ""
+        rows = fold(f"{status}  {verdict.examined} examined{reason}", columns, f"{name:<{wide}}  ")
+        first = Text(rows[0])
+        first.stylize(STYLES[verdict.status], len(under), len(under) + len(status))
+        yield from (first, *map(Text, rows[1:]))
         for violation in verdict.violations[:SHOWN_VIOLATIONS]:
-            yield Text(f"{'':<{wide}}  {violation.message}")
+            yield from map(Text, fold(violation.message, columns, under))
         more = len(verdict.violations) - SHOWN_VIOLATIONS
         if more > 0:
-            yield Text(f"{'':<{wide}}  and {more} more", style="dim")
+            yield Text(f"{under}and {more} more", style="dim")

@@ -6,9 +6,14 @@ from model.history import Operation
 from properties.evidence import HoldLife, Sold
 
 
+def counted(count: int, thing: str) -> str:
+    """Write a number of things: 1 run, 2 runs."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def tickets(count: int, kind: str = "") -> str:
     """Write a number of tickets, perhaps of a `kind`: 1 ticket, 2 unsold tickets."""
-    return f"{count} {kind}{' ' * bool(kind)}ticket{'s' * (count != 1)}"
+    return counted(count, f"{kind} ticket".strip())
 
 
 def in_order(operations: Iterable[Operation]) -> tuple[int, ...]:

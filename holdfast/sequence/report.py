@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from holdfast import __version__
+from holdfast.choices import plain
 from holdfast.matrix import STYLES
 from holdfast.sequence.diagrams import conclusion
 from holdfast.sequence.table import legend, table
@@ -17,6 +18,7 @@ from model.database import shown
 from model.exploring.small_world import READ_COMMITTED
 from properties.exploration.finding import ORDERED, Claim, Exploration
 from properties.exploration.shrinking import Counterexample
+from properties.telling import counted
 from properties.verdicts import Status
 
 
@@ -134,8 +136,8 @@ def print_exploration(found: Exploration, stories: Sequence[Told]) -> None:
 def _detail(found: Exploration, name: str, status: Status, claim: Claim) -> str:
     if status is Status.VIOLATED:
         after = found.breaches[name].found_after
-        where = f"in {claim.violated} of {len(found.finals)} final states"
-        return f"{where}, first after {after} schedules"
+        where = f"in {claim.violated} of {counted(len(found.finals), 'final state')}"
+        return f"{where}, first after {counted(after, 'schedule')}"
     if status is Status.HOLDS:
         return f"{claim.examined} examined"
     return f"{_reason(found, name, status)}"
@@ -146,16 +148,18 @@ def _heading(found: Exploration, columns: int) -> list[Text | str]:
     strikes = ", ".join(f"{n} {name}" for name, n in small.happenings.items()) or "no faults"
     kept = f", persistence {small.persistence.value}" if small.persistence else ""
     visits = ", ".join(small.visits)
+    options = ", ".join(f"{key}={plain(value)}" for key, value in small.options.items())
     level = "" if small.isolation == READ_COMMITTED else f" ({small.isolation})"
     title = (
-        f"{small.strategy}: {len(small.visits)} buyers ({visits}), capacity {small.capacity},"
+        f"{small.strategy}{f' ({options})' if options else ''}:"
+        f" {counted(len(small.visits), 'buyer')} ({visits}), capacity {small.capacity},"
         f" {strikes}{kept}, database {shown(small.database)}{level}"
     )
     covered = (
         f"{found.search} search, {'COMPLETE' if found.complete else 'CUT'}:"
-        f" {found.schedules} schedules, {found.states} states"
+        f" {counted(found.schedules, 'schedule')}, {counted(found.states, 'state')}"
         f"{' (each order of calls is its own)' if found.histories else ''},"
-        f" {len(found.finals)} final states,"
+        f" {counted(len(found.finals), 'final state')},"
         f" depth {found.depth}"
     )
     lines: list[Text | str] = [Text(line, style="bold") for line in fold(title, columns)]

@@ -139,6 +139,7 @@ class ChoosingKernel(Kernel):
         self.database_version = 0  # changes with every commit
         self.database_life = 0  # changes with every restart
         self.freed: Touched = NOTHING  # what transactions that ended in this turn let go
+        self.swept_along = False  # whether somebody who was not chosen went on in this turn
 
     @property
     def stamp_s(self) -> float:

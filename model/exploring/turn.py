@@ -20,6 +20,7 @@ class Turn:
     told: tuple[int, ...] = ()  # numbers of the operations that ended in this turn
     began: str = ""
     inside: bool = False  # its actor was in the middle of a write transaction
+    swept_along: bool = False  # others, whom it woke, went on in it without being chosen
 
     @property
     def line(self) -> str:

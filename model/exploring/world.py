@@ -156,12 +156,13 @@ class World:
     def take(self, choice: str, *, whole: bool = False) -> Turn:
         """Carry a choice out; `whole` goes on until the actor's write transaction is over."""
         self.kernel.tick += 1
-        self.kernel.read_clock = False
+        self.kernel.read_clock = self.kernel.swept_along = False
         self._past.turn_begins()
         turn = self._happen(choice) if choice in self.left else self._move(choice, whole=whole)
         turn.told = tuple(self._past.told)
         turn.reads |= self._past.reads
         turn.writes |= self._past.writes
+        turn.swept_along = self.kernel.swept_along
         if self.kernel.read_clock:
             turn.reads |= {"clock"}
         turn.reads |= self._sessions_in_use(choice)

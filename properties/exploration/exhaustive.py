@@ -14,7 +14,7 @@ from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from properties.exploration.ahead import Ahead, Crew
 from properties.exploration.branching import Branching, Sleep, mover_of
-from properties.exploration.finding import COMPLETE, INTERRUPTED, Exploration
+from properties.exploration.finding import COMPLETE, INTERRUPTED, SWEPT_ALONG, Exploration
 from properties.exploration.node import Node
 from properties.exploration.privacy import Privacy, Shared
 from properties.exploration.steps import Here, Steps
@@ -193,6 +193,8 @@ class Search:
             turn, child = self._steps.take(self._turns, branching.node, choice)
             self.found.turns += 1
             self._turns.append(turn)
+            if turn.swept_along:
+                self._bounded = SWEPT_ALONG
             below = branching.took(turn, child)
             if self._owning and self.reduce and turn.actor:
                 touched = (turn.reads, turn.writes)

@@ -13,6 +13,10 @@ from properties.verdicts import Status, Verdict
 
 COMPLETE = ""
 INTERRUPTED = "interrupted"
+SWEPT_ALONG = (
+    "at a URL whoever is woken runs on at once, so schedules in which somebody else is first are"
+    " left out; --db postgres has them"
+)
 NOT_EXPLORED = {"sale-goes-on": "an explored world has no durations: nothing takes time in it"}
 ORDERED = {
     "linearizable": "no violation, but only one history of each final state was judged, and this"

@@ -21,6 +21,7 @@ from model.postgres import address, stock
 from properties.exploration.ahead import Walker
 from properties.exploration.execution import Executions
 from properties.exploration.exhaustive import Search
+from properties.exploration.finding import SWEPT_ALONG
 from tests.holdfast.made_up import Command, clean_environment
 from tests.holdfast.test_interrupt import PATIENCE_S, alive, wait_until
 from tests.holdfast.test_postgres import _processes_of, _sockets_of, url
@@ -111,12 +112,26 @@ def test_samples_on_two_processes(inside: Command) -> None:
 
 
 def test_a_server_of_ones_own(inside: Command) -> None:
-    """The same search at a URL, whose processes are not stopped."""
+    """The same search at a URL, whose processes are not stopped: it leaves schedules out."""
     done = inside(
         "explore", "db-cart", "--db", url(), "--require", "no-overbooking", "--format", "json"
     )
+    answer = json.loads(done.stdout)
+    assert done.returncode == 3, done.stderr
+    assert answer["search"] == "exhaustive", "samples would leave them out too"
+    assert answer["cut"] == SWEPT_ALONG
+    assert answer["invariants"]["no-overbooking"]["status"] == "inconclusive"
+
+
+def test_a_server_of_ones_own_on_which_nobody_waits(inside: Command) -> None:
+    """Nothing is left out: the search is complete there as well."""
+    done = inside(
+        "explore", "redis-hold", "--visits", "leave,leave", "--db", url(), "--format", "json"
+    )
+    answer = json.loads(done.stdout)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["complete"]
+    assert answer["complete"]
+    assert answer["states"] > 5
 
 
 @pytest.mark.parametrize(
@@ -260,4 +275,5 @@ def test_a_monitor_that_dies_ends_the_search() -> None:
         admin.execute("SELECT pg_terminate_backend(%s, 5000)", [monitor])
     with pytest.raises(DatabaseUnavailable, match="the real server went away"):
         world.take("A")
+    executions.close()  # B's statement is cancelled without the monitor
     stock.close_all()

@@ -12,6 +12,7 @@ victim is cancelled and told what PostgreSQL would have told it.
 """
 
 import signal
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -249,12 +250,12 @@ class ChoosingServer(PostgresServer):
         flight.error = errors.DeadlockDetected("deadlock detected")
 
     def interrupt(self, flight: Flight) -> None:
-        """Cancel a statement and await its end."""
-        cancel = f"SELECT pg_cancel_backend({flight.pid})".encode()
-        self.stock.monitor.pgconn.exec_(cancel)
+        """Cancel a statement and await its end; the monitor is quicker, but may have died."""
+        with suppress(psycopg.Error):
+            self.stock.monitor.pgconn.exec_(f"SELECT pg_cancel_backend({flight.pid})".encode())
         self._signal_on(flight)
         while not flight.advance(1000.0):
-            self.stock.monitor.pgconn.exec_(cancel)
+            flight.connection.pgconn.get_cancel().cancel()
         self.queue.changed()
 
     def settle(self) -> None:
@@ -274,6 +275,7 @@ class ChoosingServer(PostgresServer):
         """Bring a woken statement to its answer, or its next wait, in somebody else's turn."""
         connection: Any = flight.connection
         touched = connection.asked.touched
+        self.choosing.swept_along = True
         shared, taken = self.choosing.freed
         self.choosing.freed = (shared | touched[0], taken | touched[1])
         while not flight.advance(PROBE_MS) and not self._waits(flight):
