@@ -82,7 +82,14 @@ def number_lines(results: Sequence[CellResult], width: int) -> list[Text]:
         [each for each in numbers if any(each.show(result) != "-" for result in results)]
         for numbers in _column_sets()
     ]
-    sets.append(sets[-1])  # at last with a heading of its own for the fault
+    return _widest_set(results, sets, width)
+
+
+def _widest_set(
+    results: Sequence[CellResult], sets: Sequence[Sequence[Number]], width: int
+) -> list[Text]:
+    """Lay out the first set that fits, and name what it leaves out."""
+    sets = [*sets, sets[-1]]  # at last with a heading of its own for the fault
     grids = [
         _number_grid(results, numbers, width, nested=index == len(sets) - 1)
         for index, numbers in enumerate(sets)
@@ -114,9 +121,7 @@ def database_lines(results: Sequence[CellResult], width: int) -> list[Text]:
         [statements, waited, deadlocks, unserial],
         [waited, deadlocks],
     ]
-    grids = [_number_grid(results, numbers, width, nested=False) for numbers in sets]
-    grids.append(_number_grid(results, sets[-1], width, nested=True))
-    return _first_that_fits(grids, width).lines()
+    return _widest_set(results, sets, width)
 
 
 def _first_that_fits(grids: Sequence[Grid], width: int) -> Grid:

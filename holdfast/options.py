@@ -59,17 +59,21 @@ def _from_one(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
+    return _above_0(text, "a number of seconds")
+
+
+def _above_0(text: str, what: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = 0.0
     if not 0.0 < number < math.inf:
-        raise typer.BadParameter(f"{text!r} is not a number of seconds above 0")
+        raise typer.BadParameter(f"{text!r} is not {what} above 0")
     return number
 
 
 def _time_factor(text: str) -> float:
-    factor = _seconds(text)
+    factor = _above_0(text, "a factor")
     if factor > LARGEST_TIME_FACTOR:
         raise typer.BadParameter(
             f"{text} is more than {LARGEST_TIME_FACTOR:g}: a call of 1 ms would be so long in the"

@@ -182,8 +182,10 @@ def agreement_lines(found: Sequence[CellAgreement], wide: int) -> Iterator[Text 
                 f"  {COMPARED[name]:<18}{number(compared.simulated):>15}"
                 f"{number(compared.live):>15}{number(compared.difference):>20}"
             )
-            says = {None: "  ? too few runs", True: "  DISAGREE", False: ""}[compared.disagrees]
+            says = {None: "  ?", True: "  DISAGREE", False: ""}[compared.disagrees]
             yield Text.assemble(row, (says, "bold red" if compared.disagrees else "yellow"))
+    if any(each.disagrees is None for cell in found for each in cell.numbers.values()):
+        yield from fold(f"?: fewer than {FEWEST_PAIRS} pairs, too few to tell", wide)
     yield from fold(
         "DISAGREE: the 95 % interval of the paired difference excludes zero (same seeds on both "
         f"arms). {_by_chance(found)}Latencies often do: the simulation has no queue for the "

@@ -75,7 +75,9 @@ def _refusal(
         case ClockStep(target=None):
             return None
         case _:
-            return stack.refuses(for_stack(fault, scale))
+            scaled = for_stack(fault, scale)
+            why = stack.refuses(scaled)
+            return None if why is None else why.removeprefix(f"{type(scaled).__name__}: ")
 
 
 def _slow_refusal(fault: Slow, scenario: Scenario, scale: TimeScale) -> str | None:

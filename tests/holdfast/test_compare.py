@@ -253,7 +253,7 @@ def test_a_fault_that_never_strikes_is_said(inside: Command, tmp_path: Path) -> 
         "compare", "late.toml", "--strategies", "db-cart", "--faults", "late", "--runs", "1",
         "--set", "arrivals.buyers=5",
     )  # fmt: skip
-    assert "late struck in 0 of 1 runs" in told.stdout
+    assert "late struck in 0 of 1 run:" in told.stdout
 
 
 def test_results_that_cannot_be_written_are_one_message(inside: Command, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from holdfast.findings import findings
-from holdfast.matrix import number_lines, verdict_lines
+from holdfast.matrix import database_lines, number_lines, verdict_lines
 from properties.judge import INVARIANTS
 from properties.statistics import zero_bound_95
 from tests.holdfast.made_up import MakeResults, MakeRun
@@ -107,14 +107,20 @@ def test_many_runs_are_told_in_percent(judged: MakeRun, results: MakeResults) ->
     "fault", ["none", "redis-power-loss", "redis-power-loss+slow-fsync+payment-timeout"]
 )
 def test_every_line_fits(judged: MakeRun, results: MakeResults, width: int, fault: str) -> None:
-    """Columns are left out or labels nested; nothing is cut and nothing wraps."""
+    """Columns are left out, by name, or labels nested; nothing is cut and nothing wraps."""
     runs = [
-        judged(run, ("no-overbooking",), (), overbooked_tickets=150.0 * run) for run in range(9)
+        judged(
+            run, ("no-overbooking",), (), overbooked_tickets=150.0 * run, db_reclaim_s=99.0 * run
+        )
+        for run in range(9)
     ]
     cells = results(
         {f"redis-hold-read-check/{fault}/aof-everysec": runs, f"db-cart/{fault}/-": runs}
     )
-    for lines in (verdict_lines(cells, width), number_lines(cells, width)):
+    asked = database_lines(cells, width)
+    left_out = " ".join(text(asked).partition("too wide")[2].split())
+    assert ("sweeps" in str(asked[0])) != ("sweeps ms" in left_out)
+    for lines in (verdict_lines(cells, width), number_lines(cells, width), asked):
         assert max(len(str(line)) for line in lines) <= width
         assert "aof-everysec" in text(lines)
 
@@ -166,6 +172,6 @@ def test_a_fault_that_never_struck_is_named(judged: MakeRun, results: MakeResult
     """How to see the crossings there were is said where a history can be replayed."""
     run = replace(judged(0), witnesses={"fault-struck": 0})
     idle = results({"db-cart/redis-kill/-": [run]})
-    says = "redis-kill struck in 0 of 1 runs: look at its times and crossings"
+    says = "redis-kill struck in 0 of 1 run: look at its times and crossings"
     assert findings(idle)[0].startswith(f"{says} (`holdfast replay")
     assert findings(idle, repeatable=False)[0] == f"{says}."

@@ -50,5 +50,7 @@ def test_it_says_how_many_would_be_flagged_by_chance(runs: int, says: str) -> No
         measured=Measured(redis=trip, statement=trip, commit=trip),
         numbers=compare_numbers(both),
     )
-    lines = agreement_lines(cast("Any", [cell, cell]), 100)
-    assert says in " ".join(str(line) for line in lines)
+    lines = [str(line) for line in agreement_lines(cast("Any", [cell, cell]), 80)]
+    assert says in " ".join(lines)
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("?: fewer than 3 pairs") for line in lines) == (runs < 3)
