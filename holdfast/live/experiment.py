@@ -27,7 +27,7 @@ class LiveResult:
     """A comparison on real servers.
 
     `broken` says which component died, if one ended the command, and how its log ends. `notes` say
-    what weakens the evidence, such as a generator that lagged.
+    what weakens the evidence, such as a generator that lagged, and where a cut run's history is.
     """
 
     result: CompareResult
@@ -47,6 +47,7 @@ class _Live:
         self.runs: list[list[JudgedRun]] = [[] for _ in experiment.cells]
         self.cut_short = ""
         self.broken = ""
+        self.notes: list[str] = []
 
     def do(self, index: int, cell: Cell, run: int) -> bool:
         """Hold and judge one run; says whether to go on."""
@@ -76,6 +77,7 @@ class _Live:
         cause = cut.__cause__
         if isinstance(cause, KeyboardInterrupt):
             self.cut_short = INTERRUPTED
+            self.notes.append(f"The history of the run that was cut so far is in {path}.")
             return False
         if isinstance(cause, StackError):
             self.broken = str(cause)
@@ -142,7 +144,7 @@ def run_live_experiment(
             stack=arm.stack.name,
             factor=arm.factor,
             broken=live.broken,
-            notes=tuple(_notes(cells)),
+            notes=(*live.notes, *_notes(cells)),
         )
 
 

@@ -252,10 +252,11 @@ def test_ctrl_c_leaves_a_readable_history_and_nothing_running(
     processes = all_of(long_sale)
     assert len(processes) > 5  # a Redis, a PostgreSQL, a nursery, two servers and the runner
     long_sale.send_signal(signal.SIGINT)
-    long_sale.communicate(timeout=PATIENCE_S)
+    report, _ = long_sale.communicate(timeout=PATIENCE_S)
     assert long_sale.returncode == 130
     await_that(lambda: ended(processes))
     (path,) = (tmp_path / "holdfast-out" / "histories").glob("live-*.jsonl")
+    assert f"is in holdfast-out/histories/{path.name}." in " ".join(report.split())
     history = read_history(path)
     assert not history.problems
     assert [op for op in history.operations if op.kind == "hold"]
