@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 HANGS_MS = 20.0
 GIVE_UP_MS = 1_000.0
+LOOK_MS = 5.0
 WAITING = "SELECT pid FROM pg_catalog.pg_locks WHERE NOT granted"
 GRAPH = "SELECT pid, pg_catalog.pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid"
 OUT_OF_RESOURCES = "53"
@@ -270,18 +271,19 @@ class PostgresServer:
         """Continue a backend in a cycle, so that its own deadlock check finds it.
 
         A check can also rearrange the queue; then there is no cycle any more, and somebody goes on.
+        Out of the cycle and waiting no longer, it has only not told us yet what it found.
         One that has looked already (this machine was too busy to stop it in time) will not look
         again: it is told what it would have found.
         """
         self._signal(flight, signal.SIGCONT)
         waited_ms = 0.0
-        while not flight.advance(5.0):
-            waited_ms += 5.0
-            if not self._in_a_cycle(flight.pid):
-                self._signal(flight, signal.SIGSTOP)
+        while not flight.advance(LOOK_MS):
+            waited_ms += LOOK_MS
+            stuck = self._in_a_cycle(flight.pid)
+            if not stuck and self._waits(flight):
                 self.settle()
                 return
-            if waited_ms > GIVE_UP_MS:
+            if stuck and waited_ms > GIVE_UP_MS:
                 self.interrupt(flight)
                 flight.error = errors.DeadlockDetected("deadlock detected")
 

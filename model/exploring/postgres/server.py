@@ -29,14 +29,13 @@ from model.exploring.postgres.locking import WAITING
 from model.exploring.postgres.waiting import Waiting
 from model.exploring.postgres.work import Work
 from model.postgres.flight import PROBE_MS, Flight
-from model.postgres.server import GIVE_UP_MS, PostgresServer
+from model.postgres.server import GIVE_UP_MS, LOOK_MS, PostgresServer
 from model.postgres.stock import RESET
 from model.scenario import Isolation
 
 DEADLOCK_CHECK_MS = 60
 """When a waiting process looks for a deadlock: long after it was stopped, soon when continued."""
 
-LOOK_MS = 5.0
 _LOST_A_CONFLICT = "40"
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from chaos.persistence import Persistence
 from model.postgres import address
+from model.postgres.flight import Flight
+from model.postgres.server import LOOK_MS
 from model.run import simulate
 from model.spec import RunSpec
 from reservation.catalogue import STRATEGIES
@@ -73,6 +76,24 @@ def test_deadlocks_have_the_same_victims() -> None:
     first = outcome(wanted)
     assert first[2] >= 2.0
     assert outcome(wanted) == first
+
+
+def test_a_victim_that_is_slow_to_tell_is_still_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has found the deadlock and let go of its locks, but its answer is not here yet."""
+    first = crowd.deadlocks()
+    advance, late = Flight.advance, set()
+
+    def slow(flight: Flight, timeout_ms: float) -> bool:
+        if timeout_ms == LOOK_MS and flight not in late:
+            late.add(flight)
+            time.sleep(0.4)  # its check comes after 0.2 s
+            return False
+        return advance(flight, timeout_ms)
+
+    monkeypatch.setattr(Flight, "advance", slow)
+    assert crowd.deadlocks() == first
+    assert len(late) >= 2
+    crowd.PostgresWorld.close_all()
 
 
 def everything() -> dict[str, Any]:
