@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +28,16 @@ from holdfast.listing import Shelf, entries, notes
 from holdfast.replay import replay
 from holdfast.report import print_comparison
 from holdfast.show import print_replay, verdict_lines
-from holdfast.terminal import fold, output, progress_bar, put, reader_may_leave, width
+from holdfast.terminal import (
+    fold,
+    output,
+    print_nowhere,
+    progress_bar,
+    put,
+    reader_may_leave,
+    width,
+)
+from model.database import DatabaseUnavailable
 from model.history import History
 from model.history_file import read_history
 from model.scenario_file import load_scenario
@@ -90,8 +100,11 @@ def answer(
 
 
 def complain(message: str) -> None:
-    """Say what is wrong, on standard error."""
-    print(f"holdfast: {message}", file=sys.stderr)  # noqa: T201 - the command's own voice
+    """Say what is wrong, on standard error; whoever read it may have left."""
+    try:
+        print(f"holdfast: {message}", file=sys.stderr)  # noqa: T201 - the command's own voice
+    except BrokenPipeError:
+        print_nowhere(sys.stderr)
 
 
 def run_compare(choices: CompareChoices) -> ExitStatus:
@@ -173,9 +186,13 @@ def run_replay(
     if is_trace(trace):
         from holdfast.retrace import run_retrace
 
-        return run_retrace(trace)
+        with _named(trace):
+            return run_retrace(trace)
     actors = None if only_buyers is None else _actors(only_buyers)
-    found = replay(trace)
+    with _named(trace):
+        found = replay(trace)
+    if actors and not any(each.actor in actors for each in found.history.operations):
+        raise WrongCommand(f"--only-buyers {only_buyers}: none of them did anything in this run")
     _warn(trace, found.stored)
     with reader_may_leave():
         print_replay(
@@ -185,6 +202,19 @@ def run_replay(
         complain(f"{trace}: not reproduced: {found.difference}")
         return ExitStatus.INCONCLUSIVE
     return ExitStatus.DONE
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with what it asks for."""
+    try:
+        yield
+    except DatabaseUnavailable:
+        raise
+    except WRONG_INPUT as error:
+        if str(path) in str(error):
+            raise
+        raise WrongCommand(f"{path}: {error}") from error
 
 
 def _actors(text: str) -> frozenset[str]:
@@ -205,6 +235,11 @@ def run_judge(paths: Sequence[Path], *, required: Sequence[str], as_json: bool) 
     check_required(required)
     judged: list[JudgedFile] = []
     for path in paths:
+        if is_trace(path):
+            raise WrongCommand(
+                f"{path}: is a trace of `holdfast explore`, not a history;"
+                " `holdfast replay` judges it"
+            )
         history = read_history(path)
         _warn(path, history)
         judged.append((path, history, judge(history)))

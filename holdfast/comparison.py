@@ -19,6 +19,7 @@ from model.scenario import Scenario
 from model.scenario_file import load_scenario
 
 INTERRUPTED = "interrupted"
+UNTOLD = "interrupted before one was found; failing histories are in the --out folder"
 OnRun = Callable[[int, int], None]
 
 
@@ -117,7 +118,11 @@ def run_experiment(
             experiment=experiment,
             cells=tuple(progress.sum_up()),
             stories=tuple(story for story in stories if isinstance(story, Story)),
-            untold={name: story for name, story in told.items() if isinstance(story, str)},
+            untold={
+                name: story
+                for name, _ in chosen
+                if isinstance(story := told.get(name, UNTOLD), str)
+            },
             out=out,
             cut_short=progress.cut_short,
             workers_lost=lost,

@@ -325,7 +325,7 @@ def _tell(found: Exploration, choices: ExploreChoices) -> tuple[list[Told], bool
                 breach = found.breaches.get(name)
                 if breach is None:
                     continue
-                executions = Executions(found.world)
+                executions = Executions(found.world, reduce=breach.reduced)
                 schedule = executions.expand(breach.schedule)
                 executions.close()
                 pulse = _pass if heard else interrupts.check

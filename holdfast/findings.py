@@ -67,17 +67,28 @@ def _sentence(cells: Sequence[CellResult]) -> str:
         deeds.append(f"crashed in {counted(crashed, 'run')}, inconclusive therefore")
     if deeds:
         return f"{'; '.join(deeds)}."
-    runs = min((len(cell.runs) for cell in cells), default=0)
-    conclusive = any(v.status is Status.HOLDS for cell in cells for v in cell.verdicts.values())
-    if not any(cell.runs for cell in cells):
+    finished = [len(cell.runs) for cell in cells]
+    if not any(finished):
         return ": no run was finished."
-    if not runs or not conclusive:
+    if not all(finished):
+        return ": no violation seen, but not every cell has a run."
+    told = [
+        verdict.conclusive_runs
+        for cell in cells
+        for verdict in cell.verdicts.values()
+        if verdict.status is Status.HOLDS
+    ]
+    if not told:
         return ": too little happened to tell."
-    bound = 100 * zero_bound_95(runs)
-    return (
-        f": no violation seen; {counted(runs, 'run')} a cell leave{'s' * (runs == 1)} room for"
-        f" {bound:.1f} % of runs (95 %)."
-    )
+    return f": no violation seen; {_room(min(told), min(finished))} of runs (95 %)."
+
+
+def _room(least: int, runs: int) -> str:
+    """What so many runs without a violation cannot exclude; `least` of them could tell."""
+    bound = f"leave{'s' * (least == 1)} room for {100 * zero_bound_95(least):.1f} %"
+    if least == runs:
+        return f"{counted(runs, 'run')} a cell {bound}"
+    return f"{runs} runs a cell, of which at least {least} could tell; these {bound}"
 
 
 def _deed(name: str, cells: Sequence[CellResult]) -> str:

@@ -18,7 +18,29 @@ from holdfast.experiment import Cell, Experiment
 from holdfast.judged import JudgedRun
 from model.database import shown
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 DEFAULT_OUT = Path("holdfast-out")
+
+
+def _begun_anew(path: Path) -> TextIO:
+    """Open a file for one command alone, and empty it.
+
+    Raises:
+        BlockingIOError: another command has it open.
+    """
+    file = path.open("a", encoding="utf-8")
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go when it is closed
+        path.open("w").close()
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 class OutFolder:
@@ -39,7 +61,12 @@ class OutFolder:
         try:
             for folder in (self.root / "histories", self.root / "stories"):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._results = (self.root / "results.jsonl").open("w", encoding="utf-8")
+            self._results = _begun_anew(self.root / "results.jsonl")
+        except BlockingIOError as error:
+            raise WrongCommand(
+                f"--out: {self.root} is being written by another command; name another folder, or"
+                " wait for its end"
+            ) from error
         except OSError as error:
             raise WrongCommand(
                 f"--out: {self.root} cannot be written: {error.strerror}; name another folder"

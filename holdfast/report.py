@@ -103,7 +103,7 @@ def _story(
     if story.small:
         world += f" (shrunk from {story.from_buyers} and {story.from_capacity})"
     elif repeatable:
-        world += " (no smaller run fails)"
+        world += " (no smaller failing run was found)"
     yield Text.assemble(
         (story.invariant, "bold"),
         (" VIOLATED ", "bold red"),

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,21 +53,21 @@ def reader_may_leave() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        _print_nowhere()
+        print_nowhere(sys.stdout)
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EIO, errno.EDQUOT}:
             raise
-        _print_nowhere()
+        print_nowhere(sys.stdout)
         raise WrongCommand(
             f"standard output cannot be written: {error.strerror}; free some space, or print to"
             " another place (what was finished is in the --out folder)"
         ) from error
 
 
-def _print_nowhere() -> None:
-    """The interpreter flushes once more when it ends."""
+def print_nowhere(stream: TextIO) -> None:
+    """Print nothing to it any more; the interpreter flushes once more when it ends."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -99,9 +99,11 @@ def compiler() -> Path:
 
 
 def _on_path(name: str) -> Iterator[Path]:
-    found = shutil.which(name)
-    if found:
-        yield Path(found)
+    """Every one, not the first alone: a virtual environment's may be older than the system's."""
+    for folder in os.get_exec_path():
+        found = shutil.which(name, path=folder)
+        if found:
+            yield Path(found)
 
 
 def _in_wheel(package: str, pattern: str) -> Iterator[Path]:

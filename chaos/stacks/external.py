@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from threading import RLock
 from typing import Any, NoReturn, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 import redis
@@ -239,7 +239,22 @@ class ExternalStack:
             raise StackBroken(said) from error
 
     def _redis_amiss(self, *, direct: bool) -> str | None:
-        return redis_amiss(self.endpoints_of(direct=direct)[0], ask_s=ASK_S)
+        url = self.endpoints_of(direct=direct)[0]
+        return redis_amiss(url, ask_s=ASK_S) or self._login_amiss()
+
+    def _login_amiss(self) -> str | None:
+        """Say that a password is not wanted: redis-py does not, and its next connections fail."""
+        parts = urlsplit(self.redis_url)
+        if not parts.password:
+            return None
+        client = redis_client(self.redis_url, ask_s=ASK_S)
+        try:
+            client.auth(unquote(parts.password), unquote(parts.username or "") or None)
+        except (redis.RedisError, OSError) as error:
+            return str(error) or type(error).__name__
+        finally:
+            client.close()
+        return None
 
     def _db_amiss(self, *, direct: bool) -> str | None:
         said = postgres_amiss(partial(self._connect, direct=direct))
@@ -277,7 +292,16 @@ _URL_OPTIONS: Mapping[Target, str] = {
     Target.REDIS: "--redis-url",
     Target.DATABASE: "--database-url",
 }
-_LOCKED_OUT = ("authentication", "noauth", "wrongpass", "invalid username", "pg_hba.conf", "role ")
+_LOCKED_OUT = (
+    "authentication",
+    "authenticated",
+    "noauth",
+    "without any password",
+    "wrongpass",
+    "invalid username",
+    "pg_hba.conf",
+    "role ",
+)
 
 
 def _remedy(target: Target, said: str) -> str:

@@ -29,5 +29,5 @@ def run_live(choices: LiveChoices) -> ExitStatus:
     try:
         from holdfast.live.command import run_live_command
     except ModuleNotFoundError as error:
-        raise WrongCommand(f"holdfast live: {error}; {REMEDY}") from error
+        raise WrongCommand(f"live: {error.name} is not installed; {REMEDY}") from error
     return run_live_command(choices)

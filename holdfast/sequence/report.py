@@ -1,5 +1,6 @@
 """What a search found, printed for people or as JSON."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ class Told:
     @property
     def replay(self) -> str:
         """The command that executes it again."""
-        return f"holdfast replay {self.trace}"
+        return f"holdfast replay {shlex.quote(str(self.trace))}"
 
 
 def as_dict(found: Exploration, stories: Sequence[Told]) -> dict[str, Any]:

@@ -90,6 +90,8 @@ class Stock:
                 client_encoding="utf8",  # else names come as bytes from a server in SQL_ASCII
             )
         except psycopg.Error as error:
+            if self.address.private:
+                raise self.unavailable("the private server went away", error) from error
             said = " ".join(str(error).split())
             raise DatabaseUnavailable(
                 f"--db {self.shown}: no connection: {said}; give "

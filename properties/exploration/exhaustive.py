@@ -71,7 +71,9 @@ class Search:
         self.match = match
         self.twice = twice
         self.until = until
-        self.found = Exploration(world=small, search="exhaustive", histories=histories)
+        self.found = Exploration(
+            world=small, search="exhaustive", histories=histories, reduced=self.reduce
+        )
         self._here = Here(small, reduce=self.reduce, histories=histories)
         self._steps: Steps
         alone = twice or not match or bounds.preemptions is not None
@@ -121,7 +123,10 @@ class Search:
             self._crew, self._new_crew = None, self._make_crew
         self._here.leave()
         self.found = Exploration(
-            world=self.small, search=self.found.search, histories=self.found.histories
+            world=self.small,
+            search=self.found.search,
+            histories=self.found.histories,
+            reduced=self.reduce,
         )
         self._owning = False
         self._begin()

@@ -56,12 +56,16 @@ def judge_history(history: History) -> Judged:
 
 @dataclass(slots=True, kw_only=True)
 class Breach:
-    """The first schedule found that violates an invariant."""
+    """The first schedule found that violates an invariant.
+
+    `reduced` says what its moves are: with it whole transactions, where nothing can strike inside.
+    """
 
     invariant: str
     message: str
     schedule: tuple[str, ...]
     found_after: int  # schedules
+    reduced: bool = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,13 +101,14 @@ class Exploration:
 
     `schedules` counts paths followed to their end or to a state already searched, `states` the
     distinct states, `turns` the moves made anew, `replayed` those made again to come back to a
-    state. `finals` are the digests of the states in which everybody had ended. With `histories`
-    states are told apart by the order of their calls too.
+    state. `reduced` is as in `Breach`. `finals` are the digests of the states in which everybody
+    had ended. With `histories` states are told apart by the order of their calls too.
     """
 
     world: SmallWorld
     search: str
     histories: bool = False
+    reduced: bool = True
     cut: str = "not begun"
     schedules: int = 0
     turns: int = 0
@@ -198,6 +203,7 @@ class Exploration:
                 message=message,
                 schedule=schedule,
                 found_after=self.schedules + 1,
+                reduced=self.reduced,
             )
         elif len(schedule) < len(known.schedule):
             known.schedule, known.message = schedule, message

@@ -5,6 +5,7 @@ the same choices again; where the code has changed, the first turn that went ano
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -107,7 +108,7 @@ def is_trace(path: Path) -> bool:
             start = file.read(200)
     except OSError:
         return False
-    return start.startswith("{\n") and f'"kind": "{KIND}"' in start
+    return start.startswith("{") and re.search(rf'"kind":\s*"{KIND}"', start) is not None
 
 
 def read_trace(path: Path) -> Trace:

@@ -195,6 +195,25 @@ def test_wrong_input_is_one_message(arguments: list[str], said: str) -> None:
     assert said in complaint
 
 
+@pytest.mark.parametrize(
+    "bounds", [("--preemptions", "2"), ("--preemptions", "2", "--depth", "60")]
+)
+def test_what_a_search_with_bounded_preemptions_finds_is_told(
+    tmp_path: Path, bounds: tuple[str, ...]
+) -> None:
+    """Its moves are single crossings, also where nothing could strike inside a transaction."""
+    code, printed, complaint = call(
+        "explore", "db-cart-naive", *bounds, "--require", "no-overhold", "--search", "exhaustive",
+        "--out", str(tmp_path),
+    )  # fmt: skip
+    assert code == 1, complaint
+    assert "no-overhold VIOLATED" in printed
+    (trace,) = (tmp_path / "explored").glob("*no-overhold.json")
+    code, printed, _ = call("replay", str(trace))
+    assert code == 0
+    assert "reproduced byte for byte" in printed
+
+
 def test_a_cut_search_is_inconclusive(tmp_path: Path) -> None:
     """A search that could not finish never passes: exit 3."""
     code, printed, _ = call(
