@@ -23,7 +23,7 @@ from chaos.faults import Target
 from model.database import DatabaseSettings, DatabaseUnavailable
 from model.exploring.database import TIMEOUT_S, TRAVEL
 from model.exploring.kernel import ChoosingKernel, ChoosingLink, Stop
-from model.exploring.postgres.client import ExploredConnection, primary
+from model.exploring.postgres.client import ExploredConnection
 from model.exploring.postgres.contents import Contents
 from model.exploring.postgres.locking import WAITING
 from model.exploring.postgres.waiting import Waiting
@@ -35,8 +35,6 @@ from model.scenario import Isolation
 
 DEADLOCK_CHECK_MS = 60
 """When a waiting process looks for a deadlock: long after it was stopped, soon when continued."""
-
-_LOST_A_CONFLICT = "40"
 
 
 class ChoosingServer(PostgresServer):
@@ -175,11 +173,6 @@ class ChoosingServer(PostgresServer):
         """Bring a statement to its answer; its actor stops if it has to wait for a lock."""
         try:
             return super().drive(flight)
-        except psycopg.Error as error:
-            if error.sqlstate is not None and error.sqlstate.startswith(_LOST_A_CONFLICT):
-                # Its details name processes, which are others in every execution.
-                raise type(error)(primary(error)) from None
-            raise
         finally:
             self.queue.changed()
 
