@@ -20,7 +20,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from chaos.faults import Target
-from model.database import DatabaseSettings, DatabaseUnavailable
+from model.database import DatabaseSettings
 from model.exploring.database import TIMEOUT_S, TRAVEL
 from model.exploring.kernel import ChoosingKernel, ChoosingLink, Stop
 from model.exploring.postgres.client import ExploredConnection
@@ -58,8 +58,9 @@ class ChoosingServer(PostgresServer):
         """Belong to another execution."""
         self._abandon()
         if self.stock.tenant is not None and self.stock.tenant is not self:
-            self.stock.tenant.close()
+            self.stock.tenant.leave()
         self.stock.tenant = self
+        self.stock.lost = None
         self.kernel = self.choosing = kernel
         self.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
         self.alive = True
@@ -87,9 +88,7 @@ class ChoosingServer(PostgresServer):
             )
         except psycopg.Error as error:
             said = str(error).strip().split("\n")[0]
-            raise DatabaseUnavailable(
-                f"--db {self.stock.shown}: no further connection: {said}; lower --jobs"
-            ) from error
+            raise self.stock.unavailable("no further connection; lower --jobs", said) from error
 
     def end_session(self, connection: Any) -> None:
         """The connection is gone: what it was doing is cancelled and rolled back, at once."""
@@ -131,7 +130,7 @@ class ChoosingServer(PostgresServer):
         self.queue.clear()
         self.waiting.clear()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """No more executions."""
         self.alive = False
         self._abandon()
