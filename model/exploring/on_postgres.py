@@ -73,4 +73,4 @@ class OnPostgres:
 
     def close(self) -> None:
         """No more executions."""
-        self.server.close()
+        self.server.leave()

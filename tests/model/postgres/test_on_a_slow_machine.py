@@ -184,3 +184,21 @@ def test_who_came_too_early_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> 
     assert late[0] not in server.waiting
     with pytest.raises(TooSlow):  # as everybody who closes a run is told
         server.close()
+
+
+def test_no_explored_code_keeps_a_full_disk_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is its crash after that one of the code under test."""
+    drive = explored.ChoosingServer.drive
+
+    def full(server: explored.ChoosingServer, flight: Flight) -> Any:
+        result = drive(server, flight)
+        try:
+            if server.kernel.current is not None:
+                raise server.stock.unavailable("the server is out of resources", "no room")
+        except DatabaseUnavailable as error:
+            raise RuntimeError("as careless code has it") from error
+        return result
+
+    monkeypatch.setattr(explored.ChoosingServer, "drive", full)
+    with pytest.raises(DatabaseUnavailable, match="out of resources"):
+        searched(strategy="db-cart", visits=("leave",))
