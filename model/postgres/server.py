@@ -303,7 +303,10 @@ class PostgresServer:
 
     def interrupt(self, flight: Flight) -> None:
         """Cancel a statement and await its end; a lock it has been granted does not help it."""
-        flight.cancel(lambda: self._signal(flight, signal.SIGCONT))
+        try:
+            flight.cancel(lambda: self._signal(flight, signal.SIGCONT))
+        except psycopg.Error as error:  # nobody is there to cancel it
+            raise self.stock.unavailable("the real server went away", error) from None
         self._over(flight)
 
     def settle(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
@@ -20,7 +21,7 @@ from model.run import simulate
 from properties.exploration.exhaustive import Search
 from tests.model.postgres import crowd
 from tests.model.postgres.test_repeatable import spec
-from tests.model.postgres.world import PostgresWorld
+from tests.model.postgres.world import TAKE_ONE, PostgresWorld
 from tests.properties.exploration.crews import everything
 
 NAPS_S = (0.0003, 0.002, 0.008, 0.03)
@@ -202,3 +203,24 @@ def test_no_explored_code_keeps_a_full_disk_to_itself(monkeypatch: pytest.Monkey
     monkeypatch.setattr(explored.ChoosingServer, "drive", full)
     with pytest.raises(DatabaseUnavailable, match="out of resources"):
         searched(strategy="db-cart", visits=("leave",))
+
+
+def test_a_server_that_is_gone_cannot_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a run with it is no crash of the code under test."""
+    world = PostgresWorld(left=9)
+
+    def gone(_flight: Flight, _go_on: Callable[[], None]) -> None:
+        raise psycopg.OperationalError("cancel failed: connection refused")
+
+    def take(connection: Connection) -> None:
+        connection.execute(TAKE_ONE)
+        world.kernel.sleep(1.0)
+
+    for name in "AB":
+        world.transaction(0.0, name, take)
+    world.env.run(until=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(Flight, "cancel", gone)
+        with pytest.raises(DatabaseUnavailable, match="went away: cancel failed"):
+            world.postgres.stop()
+    world.postgres.leave()
