@@ -20,6 +20,10 @@ class DatabaseUnavailable(Exception):
     """The database asked for cannot serve this run: the message says what is missing, and where."""
 
 
+class TooSlow(DatabaseUnavailable):
+    """This machine came too late to drive a real server as a run's seed has it: play it again."""
+
+
 class UnknownDatabase(ValueError):
     """A name that is no database."""
 

@@ -36,6 +36,7 @@ class OnPostgres:
 
     def movers(self, actors: Sequence[Actor]) -> list[str]:
         """Those who stand at a crossing and wait for nobody."""
+        self.server.stock.must_go_on()
         return self.server.queue.movers(actors)
 
     def state(self, kernel: ChoosingKernel) -> Any:
@@ -46,6 +47,7 @@ class OnPostgres:
         """
         del kernel
         server = self.server
+        server.stock.must_go_on()
         serializable = server.settings.isolation == "serializable"
         return (
             server.contents.all(),
@@ -67,7 +69,8 @@ class OnPostgres:
     def leave(self) -> None:
         """The world is over: its code has been put away."""
         self.server.put_back()
+        self.server.stock.must_go_on()
 
     def close(self) -> None:
         """No more executions."""
-        self.server.close()
+        self.server.leave()

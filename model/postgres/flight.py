@@ -19,6 +19,7 @@ PROBE_MS = 1.0
 _AT_REST = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.UNKNOWN})
 _SYNC = int(ExecStatus.PIPELINE_SYNC)
 _WELL = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
+_LOST_A_CONFLICT = "40"
 _COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 
 
@@ -133,7 +134,7 @@ class Flight:
                 continue
             if status in _COPYING:
                 raise psycopg.NotSupportedError("COPY does not run in virtual time")
-            raise psycopg.errors.error_from_result(result)
+            raise _comparable(psycopg.errors.error_from_result(result))
         if not self.results:
             raise psycopg.InternalError("got no result from the query")
 
@@ -190,3 +191,15 @@ class Flight:
             self._deadlock_s = float("inf")  # PostgreSQL looks once a wait
             return "deadlock"
         return ""
+
+
+def primary(error: psycopg.Error) -> str:
+    """What a server's error says, without its details."""
+    return error.diag.message_primary or str(error)
+
+
+def _comparable(error: psycopg.Error) -> psycopg.Error:
+    """As it is told in every run: a lost conflict's details number processes and transactions."""
+    if error.sqlstate is None or not error.sqlstate.startswith(_LOST_A_CONFLICT):
+        return error
+    return type(error)(primary(error))

@@ -33,7 +33,7 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus, abc
 from sqlalchemy import Engine
 
-from model.database import DatabaseSettings, DatabaseUnavailable
+from model.database import DatabaseSettings
 from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link
 from model.postgres.flight import PROBE_MS, Flight
@@ -63,8 +63,9 @@ class PostgresServer:
         self.database = database
         self.stock = stock_of(database)
         if self.stock.tenant is not None:
-            self.stock.tenant.close()  # its run was left without an end
+            self.stock.tenant.leave()  # its run was left without an end
         self.stock.tenant = self
+        self.stock.lost = None
         self.stock.processor.take([self.stock.monitor.info.backend_pid])
         self.stock.empty()
         self.alive = True
@@ -130,7 +131,16 @@ class PostgresServer:
         self.alive = True
 
     def close(self) -> None:
-        """The run is over: its connections go back to the stock."""
+        """The run is over.
+
+        Raises:
+            DatabaseUnavailable: it was not played to its end, whatever the code under test says.
+        """
+        self.leave()
+        self.stock.must_go_on()
+
+    def leave(self) -> None:
+        """Give the connections back to the stock."""
         self.alive = False
         self.pay_debt()
         for connection in list(self.sessions):
@@ -186,6 +196,10 @@ class PostgresServer:
             if self._waits(flight):
                 return False
             timeout_ms = min(2.0 * timeout_ms, 50.0)
+        if self.stock.address.private and getattr(flight.error, "sqlstate", None) == "40P01":
+            if flight in self.waiting:
+                self.waiting.remove(flight)  # nothing answers it any more
+            raise self.stock.too_slow()  # nobody told it to look
         return True
 
     def _count(self, flight: Flight) -> None:
@@ -289,7 +303,10 @@ class PostgresServer:
 
     def interrupt(self, flight: Flight) -> None:
         """Cancel a statement and await its end; a lock it has been granted does not help it."""
-        flight.cancel(lambda: self._signal(flight, signal.SIGCONT))
+        try:
+            flight.cancel(lambda: self._signal(flight, signal.SIGCONT))
+        except psycopg.Error as error:  # nobody is there to cancel it
+            raise self.stock.unavailable("the real server went away", error) from None
         self._over(flight)
 
     def settle(self) -> None:
@@ -333,9 +350,10 @@ class PostgresServer:
         if suspect is None or not self.stock.address.private:
             return {pid for (pid,) in self.stock.ask(WAITING)}
         pgconn = self.stock.monitor.pgconn
+        patience_ms = HANGS_MS
         while True:
             pgconn.send_query(WAITING.encode())
-            hangs = not _readable(pgconn.socket, HANGS_MS)
+            hangs = not _readable(pgconn.socket, patience_ms)
             if hangs:
                 self._signal(suspect, signal.SIGCONT)
             found: set[int] = set()
@@ -345,15 +363,15 @@ class PostgresServer:
             if not hangs:
                 return found
             self._signal(suspect, signal.SIGSTOP)
+            patience_ms *= 2.0  # it may be this machine that is slow
 
     def _signal(self, flight: Flight, number: int) -> None:
         if self.stock.address.private:
             try:
                 os.kill(flight.pid, number)
             except ProcessLookupError:
-                raise DatabaseUnavailable(
-                    f"--db {self.stock.shown}: a process of the private server died"
-                ) from None
+                what = "a process of the private server died"
+                raise self.stock.unavailable(what, f"number {flight.pid}") from None
 
 
 def in_a_cycle(pid: int, edges: Mapping[int, Sequence[int]]) -> bool:

@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.pq import ConnStatus
 from psycopg.pq.abc import PGconn
 
-from model.database import DatabaseUnavailable, shown
+from model.database import DatabaseUnavailable, TooSlow, shown
 from model.postgres.address import Address, address_of
 from model.postgres.processor import Processor
 from model.postgres.sql import FUNCTIONS
@@ -66,6 +66,7 @@ class Stock:
         self.hides = False  # whether something may run in what only seems to read, such as a view
         self.explored: list[VirtualConnection] = []  # idle, of `model.exploring`
         self.tenant: PostgresServer | None = None  # one run at a time
+        self.lost: DatabaseUnavailable | None = None  # what ends this run, whoever swallows it
         self.admin = self._connect_admin()
         try:
             self._check()
@@ -184,7 +185,26 @@ class Stock:
     def unavailable(self, what: str, error: object) -> DatabaseUnavailable:
         """The server cannot go on: what the command ends with."""
         said = " ".join(str(error).split())
-        return DatabaseUnavailable(f"--db {self.shown}: {what}: {said}{self.short_of_room()}")
+        self.lost = DatabaseUnavailable(f"--db {self.shown}: {what}: {said}{self.short_of_room()}")
+        return self.lost
+
+    def too_slow(self) -> TooSlow:
+        """A process looked for a deadlock before it was told to: what only a new run repairs."""
+        self.lost = TooSlow(
+            f"--db {self.shown}: this machine is too busy: a process of the server looked for a"
+            " deadlock before it could be stopped, in each try; run again with fewer --jobs"
+        )
+        return self.lost
+
+    def must_go_on(self) -> None:
+        """Say again what was said to code under test, which may have kept it to itself.
+
+        Raises:
+            DatabaseUnavailable: the server cannot go on, or did not in this run.
+        """
+        lost, self.lost = self.lost, None
+        if lost is not None:
+            raise lost
 
     def _plain(self) -> psycopg.Connection:
         return psycopg.connect(self.address.conninfo, dbname=self.name, autocommit=True)
@@ -237,10 +257,8 @@ class Stock:
                 self.address.conninfo, dbname=self.name, prepare_threshold=None
             )
         except psycopg.Error as error:  # no verdict about a strategy: its pool is the scenario's
-            raise DatabaseUnavailable(
-                f"--db {self.shown}: no further connection: {_first_line(error)}; lower "
-                "servers.database_pool or --jobs"
-            ) from error
+            what = "no further connection; lower servers.database_pool or --jobs"
+            raise self.unavailable(what, _first_line(error)) from error
 
     def take_back(self, connection: "VirtualConnection") -> None:
         """Keep a connection, outside any transaction, for the next run."""

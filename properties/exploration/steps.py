@@ -1,14 +1,19 @@
 """How a search moves: one choice at a time, by whoever executes it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from model.database import TooSlow
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from properties.exploration.execution import Executions
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
+
+TRIES = 4
+"""How often a move is made on a real server that a busy machine drives too slowly."""
 
 
 class Steps(Protocol):
@@ -48,6 +53,14 @@ class Here:
             NotDeterministic: executing the same choices again led elsewhere.
         """
         del node
+        for _ in range(TRIES - 1):
+            with suppress(TooSlow):
+                return self._take(path, choice)
+            with suppress(TooSlow):  # it is said again when the world is put away
+                self.leave()
+        return self._take(path, choice)
+
+    def _take(self, path: Sequence[Turn], choice: str) -> tuple[Turn, Node]:
         world = self._at(path)
         turn = self.executions.take(world, choice)
         return turn, read_node(self.executions, world)
@@ -70,8 +83,8 @@ class Here:
     def leave(self) -> None:
         """Put the current world away."""
         if self._world is not None:
-            self._world.close()
-            self._world = None
+            world, self._world = self._world, None
+            world.close()
 
     def close(self) -> None:
         """Give back what executing needs."""

@@ -12,7 +12,7 @@ from model.exploring.postgres.locking import Access, access_of
 from model.exploring.postgres.work import Work
 from model.postgres.client import VirtualConnection
 from model.postgres.cursor import VirtualCursor
-from model.postgres.flight import Flight
+from model.postgres.flight import Flight, primary
 from model.postgres.form import Form
 from model.postgres.sql import Statement
 
@@ -173,8 +173,3 @@ class ExploredConnection(VirtualConnection):
             super().commit()
         if actor is not None and open_before:
             actor.learn("committed")
-
-
-def primary(error: psycopg.Error) -> str:
-    """What a server's error says, without the process numbers of its details."""
-    return error.diag.message_primary or str(error)

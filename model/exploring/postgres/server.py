@@ -20,10 +20,10 @@ from psycopg import errors
 from psycopg.pq import TransactionStatus
 
 from chaos.faults import Target
-from model.database import DatabaseSettings, DatabaseUnavailable
+from model.database import DatabaseSettings
 from model.exploring.database import TIMEOUT_S, TRAVEL
 from model.exploring.kernel import ChoosingKernel, ChoosingLink, Stop
-from model.exploring.postgres.client import ExploredConnection, primary
+from model.exploring.postgres.client import ExploredConnection
 from model.exploring.postgres.contents import Contents
 from model.exploring.postgres.locking import WAITING
 from model.exploring.postgres.waiting import Waiting
@@ -35,8 +35,6 @@ from model.scenario import Isolation
 
 DEADLOCK_CHECK_MS = 60
 """When a waiting process looks for a deadlock: long after it was stopped, soon when continued."""
-
-_LOST_A_CONFLICT = "40"
 
 
 class ChoosingServer(PostgresServer):
@@ -60,8 +58,9 @@ class ChoosingServer(PostgresServer):
         """Belong to another execution."""
         self._abandon()
         if self.stock.tenant is not None and self.stock.tenant is not self:
-            self.stock.tenant.close()
+            self.stock.tenant.leave()
         self.stock.tenant = self
+        self.stock.lost = None
         self.kernel = self.choosing = kernel
         self.link = ChoosingLink(kernel, Target.DATABASE, TIMEOUT_S)
         self.alive = True
@@ -89,9 +88,7 @@ class ChoosingServer(PostgresServer):
             )
         except psycopg.Error as error:
             said = str(error).strip().split("\n")[0]
-            raise DatabaseUnavailable(
-                f"--db {self.stock.shown}: no further connection: {said}; lower --jobs"
-            ) from error
+            raise self.stock.unavailable("no further connection; lower --jobs", said) from error
 
     def end_session(self, connection: Any) -> None:
         """The connection is gone: what it was doing is cancelled and rolled back, at once."""
@@ -133,7 +130,7 @@ class ChoosingServer(PostgresServer):
         self.queue.clear()
         self.waiting.clear()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """No more executions."""
         self.alive = False
         self._abandon()
@@ -175,11 +172,6 @@ class ChoosingServer(PostgresServer):
         """Bring a statement to its answer; its actor stops if it has to wait for a lock."""
         try:
             return super().drive(flight)
-        except psycopg.Error as error:
-            if error.sqlstate is not None and error.sqlstate.startswith(_LOST_A_CONFLICT):
-                # Its details name processes, which are others in every execution.
-                raise type(error)(primary(error)) from None
-            raise
         finally:
             self.queue.changed()
 

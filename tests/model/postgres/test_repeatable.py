@@ -96,6 +96,14 @@ def test_a_victim_that_is_slow_to_tell_is_still_the_first(monkeypatch: pytest.Mo
     crowd.PostgresWorld.close_all()
 
 
+def test_a_lost_conflict_is_told_alike_in_every_run() -> None:
+    """Its details number processes and transactions, which are others each time."""
+    operations = simulate(spec("deadlocks", buyers=4)).history.operations
+    reasons = [each.reason for each in operations if "deadlock" in each.reason]
+    assert reasons
+    assert not any("rocess" in reason or "transaction" in reason for reason in reasons)
+
+
 def everything() -> dict[str, Any]:
     """Two sales, one with waits and one with deadlocks, and every crowd at one row."""
     return {
