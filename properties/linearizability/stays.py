@@ -144,7 +144,8 @@ class _Reading:
         bought_s = self._bought_s()
         if self._grants[-1].ends_from_s > bought_s:
             return None
-        told_s = max(ended_s(op) for op in self._told if op.invoked_s <= bought_s)
+        before = (ended_s(op) for op in self._told if op.invoked_s <= bought_s)
+        told_s = max(before, default=-inf)
         return next(
             (
                 op

@@ -76,3 +76,63 @@ def test_a_hold_given_back_after_all_is_none() -> None:
         sale.release("ann", 25.0, outcome=outcome)
         sale.refused("ann", 30.0, "HoldExpired", took_s=1.0)
         assert says("hold-honoured", sale.ended()) is Status.INCONCLUSIVE
+
+
+def test_a_sale_on_a_hold_that_may_have_been_taken_anew_is_not_late() -> None:
+    """Its deadline was never told: the request that took it anew stayed in doubt."""
+    sale = Sale()
+    sale.hold("ann", 1.0)
+    sale.hold("ann", 950.0, outcome=Outcome.UNKNOWN)
+    sale.pay("ann", 960.0)
+    assert says("expiry-honoured", sale.ended()) is Status.INCONCLUSIVE
+
+
+def test_a_repeat_that_settles_a_doubtful_one_tells_the_deadline() -> None:
+    """A request in doubt and its acknowledged repeat are one hold, and a late sale is late."""
+    sale = Sale()
+    sale.hold("ann", 1.0, outcome=Outcome.UNKNOWN, completed_s=4.0)
+    sale.hold("ann", 5.0)
+    sale.pay("ann", 950.0)
+    assert says("expiry-honoured", sale.ended()) is Status.VIOLATED
+
+
+def test_what_is_told_after_the_sale_does_not_excuse_it() -> None:
+    """A late sale stays late when the hold is asked for again afterwards."""
+    sale = Sale()
+    sale.hold("ann", 1.0)
+    sale.pay("ann", 950.0)
+    sale.hold("ann", 1100.0)
+    assert says("expiry-honoured", sale.ended()) is Status.VIOLATED
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_refusal_that_is_told_late_may_be_about_the_hold_before(*, again: bool) -> None:
+    """It began before the hold ended, was taken anew and sold; a hold taken once has no before."""
+    sale = Sale(ttl_s=7.0 if again else 900.0)
+    sale.hold("ann", 1.0)
+    sale.refused("ann", 6.0, "HoldExpired", took_s=4.0)
+    if again:
+        sale.hold("ann", 8.5)
+    sale.pay("ann", 9.0, 0.5)
+    expected = Status.HOLDS if again else Status.VIOLATED
+    assert says("hold-honoured", sale.ended()) is expected
+
+
+def test_before_the_first_acknowledgement_there_is_no_promise() -> None:
+    """A payment that was refused while nobody had said yes broke none."""
+    sale = Sale()
+    sale.hold("ann", 1.0, outcome=Outcome.UNKNOWN)
+    sale.refused("ann", 3.0, "HoldExpired", took_s=1.0)
+    sale.hold("ann", 10.0)
+    assert says("hold-honoured", sale.ended()) is Status.INCONCLUSIVE
+
+
+def test_a_sale_before_any_acknowledgement_is_judged() -> None:
+    """A give-back in doubt, a sale, and only then the first yes to the hold."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0, outcome=Outcome.UNKNOWN)
+    sale.release("ann", 3.0, outcome=Outcome.UNKNOWN)
+    sale.pay("ann", 5.0, 1.0)
+    sale.hold("ann", 10.0)
+    sale.sold_out("bob", 20.0)
+    assert says("linearizable", sale.ended()) is Status.HOLDS
