@@ -45,6 +45,17 @@ def test_what_may_have_been_given_back_is_not_held(outcome: Outcome, at_s: float
     assert says("no-overhold", sale.ended()) is Status.HOLDS
 
 
+def test_two_have_a_ticket_that_one_was_given_again_when_it_had_run_out() -> None:
+    """A hold that is acknowledged anew after its deadline counts until the new one."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0)
+    sale.hold("ann", 950.0)
+    sale.hold("bob", 1000.0)
+    assert says("no-overhold", sale.ended()) is Status.VIOLATED
+    sale.operations[1].expires_s = 901.0  # the old deadline, told again
+    assert says("no-overhold", sale.ended()) is Status.HOLDS
+
+
 def test_a_hold_asked_for_twice_is_held_once() -> None:
     """A repeat without a give-back in between, and one after it, take one ticket, not two."""
     sale = Sale(capacity=1)
