@@ -5,6 +5,7 @@ import pytest
 from model.history import History, Outcome
 from properties.judge import INVARIANTS
 from properties.verdicts import Status
+from tests.properties.brute_force import has_an_order
 from tests.properties.sales import Sale
 
 
@@ -147,3 +148,34 @@ def test_a_sale_before_any_acknowledgement_is_judged() -> None:
     sale.hold("ann", 10.0)
     sale.sold_out("bob", 20.0)
     assert says("linearizable", sale.ended()) is Status.HOLDS
+
+
+def test_what_was_in_doubt_and_given_back_may_have_been_held() -> None:
+    """Ann's second request may have had the ticket when bob was refused, and her third took it."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0)
+    sale.release("ann", 5.0)
+    sale.hold("ann", 10.0, outcome=Outcome.UNKNOWN)
+    sale.sold_out("bob", 12.0)
+    sale.release("ann", 15.0)
+    sale.hold("bob", 20.0)
+    sale.release("bob", 25.0)
+    sale.hold("ann", 30.0)
+    history = sale.ended()
+    assert has_an_order(history)
+    assert says("linearizable", history) is Status.HOLDS
+    sale.operations[3].invoked_s, sale.operations[3].completed_s = 18.0, 18.5  # she had let it go
+    assert not has_an_order(history)
+    assert says("linearizable", history) is Status.VIOLATED
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_request_in_doubt_is_settled_by_one_that_follows_it(*, settled: bool) -> None:
+    """Not by one beside it: that one may have been served first, and given back."""
+    sale = Sale(capacity=1)
+    sale.hold("ann", 1.0, outcome=Outcome.UNKNOWN, completed_s=2.0 if settled else 9.0)
+    sale.hold("ann", 3.0)
+    sale.release("ann", 5.0)
+    sale.sold_out("bob", 12.0)
+    expected = Status.VIOLATED if settled else Status.HOLDS
+    assert says("linearizable", sale.ended()) is expected
