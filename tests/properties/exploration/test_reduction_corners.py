@@ -1,5 +1,6 @@
 """Where a reduction is easily wrong: sessions, ends of calls, numbers, second visits, payments."""
 
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from chaos.persistence import Persistence
 from model.exploring.small_world import SmallWorld
 from properties.exploration.branching import Branching
 from properties.exploration.execution import Executions
-from properties.exploration.exhaustive import Search
+from properties.exploration.exhaustive import Bounds, Search
 from reservation.api import Hold, HoldRequest, Stores
 from reservation.catalogue import STRATEGIES
 from reservation.tables import orders, payments
@@ -257,3 +258,20 @@ def test_states_that_were_asked_for_anew_in_another_order_differ(visit: str) -> 
     assert enumerated.complete
     assert matched.finals == enumerated.finals
     assert sorted(matched.breaches) == sorted(enumerated.breaches)
+
+
+def test_who_has_died_says_no_more_to_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline that watches is collected at any time, and would then cross as whoever runs."""
+    ignored: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", ignored.append)
+    small = SmallWorld(
+        strategy="redis-hold-racy",
+        options={"watch": "pipeline"},
+        visits=("leave", "leave"),
+        happenings={"app-kill": 1},
+        persistence=Persistence.NONE,
+        attempts=1,
+    )
+    Search(small, Bounds(states=400)).run()
+    gc.collect()
+    assert not ignored
