@@ -72,15 +72,16 @@ class HoldLife:
     def terms(self) -> list[Term]:
         """List the times it was held, oldest first: anew after each give-back that was over.
 
-        A request that overlaps a give-back belongs to the term before. A give-back in doubt may
-        end any term.
+        And anew by a request that began when all it had been told of the term before was over. A
+        request that overlaps a give-back belongs to the term before. A give-back in doubt may end
+        any term.
         """
         acknowledged = [op for op in self.asks if op.outcome is Outcome.OK]
         over_s = sorted(ended_s(op) for op in self.releases if op.outcome is Outcome.OK)
         groups: dict[int, list[Operation]] = defaultdict(list)
         for op in acknowledged:
             groups[bisect_left(over_s, op.invoked_s)].append(op)
-        return [self._term(groups[number]) for number in sorted(groups)]
+        return [self._term(each) for number in sorted(groups) for each in _lapsed(groups[number])]
 
     def _term(self, told: list[Operation]) -> Term:
         granted = min(told, key=ended_s)
@@ -97,6 +98,20 @@ class HoldLife:
         """List the operations that made, gave back or paid it."""
         asks = [self.granted] if self.granted else self.asks
         return [*asks, *self.releases, *self.checkouts]
+
+
+def _lapsed(told: list[Operation]) -> list[list[Operation]]:
+    """Divide acknowledged requests, oldest first, where one began when the others had run out."""
+    terms: list[list[Operation]] = []
+    until_s = -inf
+    for op in told:
+        expires_s = inf if op.expires_s is None else op.expires_s
+        if not terms or op.invoked_s > until_s:
+            terms.append([])
+            until_s = expires_s
+        terms[-1].append(op)
+        until_s = min(until_s, expires_s)
+    return terms
 
 
 class Sold(NamedTuple):

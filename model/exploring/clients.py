@@ -28,6 +28,7 @@ class ExploredRedisConnection(SimulatedConnection):
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
         """Announce, then cross."""
+        self._require_owner()
         if self._sock is None:
             self.connect()
         kernel: Any = self._simulated.kernel

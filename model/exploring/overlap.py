@@ -20,9 +20,9 @@ def live_claims(operations: Iterable[Operation], now_s: float) -> dict[str, Clai
     """The claims that live now, by hold: what `no-overhold` may count at this instant.
 
     A hold counts until the earliest deadline it was told, or the start of its release, whatever is
-    answered later, unless it is asked for again when it has surely been given back; an acknowledged
-    order counts for ever. What is under way may yet come to
-    nothing, so its hold is claimed, and its number tells which of its owner's answers decides.
+    answered later, unless it is asked for again when that deadline has passed or when it has
+    surely been given back; an acknowledged order counts for ever. What is under way may yet come
+    to nothing, so its hold is claimed, and its number tells which of its owner's answers decides.
     """
     granted: dict[str, Operation] = {}
     deadlines: dict[str, float] = {}
@@ -33,9 +33,11 @@ def live_claims(operations: Iterable[Operation], now_s: float) -> dict[str, Clai
     for op in operations:
         begun[op.hold_id][op.kind] += 1
         if op.kind == "hold" and op.outcome is Outcome.OK:
-            if op.invoked_s > back_s.get(op.hold_id, inf):
+            given_back_s = back_s.get(op.hold_id)
+            over_s = deadlines.get(op.hold_id, inf) if given_back_s is None else given_back_s
+            if op.invoked_s > over_s:
                 for known in (granted, deadlines, back_s):
-                    del known[op.hold_id]
+                    known.pop(op.hold_id, None)
                 anew[op.hold_id] += 1
             granted.setdefault(op.hold_id, op)
             told_s = op.expires_s or 0.0

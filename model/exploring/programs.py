@@ -30,8 +30,8 @@ class Stage(Protocol):
     def captured_s(self, key: str) -> float | None:
         """When the provider took this key's money."""
 
-    def began(self, operation: Operation) -> None:
-        """An operation was begun; a hold may live from now on."""
+    def began(self, operation: Operation, by: str) -> None:
+        """An operation was begun, by an actor; a hold may live from now on."""
 
     def answered(self, operation: Operation) -> None:
         """An operation has ended, however."""
@@ -96,7 +96,7 @@ def perform(
     operation.invoked_s = kernel.stamp_s
     operation.op_id = len(history.operations) + 1
     history.operations.append(operation)
-    stage.began(operation)
+    stage.began(operation, actor.actor)
     answer = None
     try:
         answer = call(actor.server.strategy)

@@ -65,7 +65,7 @@ class World:
         self._tasks = 0
         chosen = small.visits if visits is None else visits
         named = dict(zip(ascii_uppercase, chosen, strict=False))
-        self._past = Past(small.capacity, (name for name, visit in named.items() if "+" in visit))
+        self._past = Past(small.capacity, named)
         for number, (name, visit) in enumerate(named.items()):
             self.cue(name, "buyer", buyer(self, number, visit))
         for number in range(self.left.pop("sweep", 0) if visits is None else 0):
@@ -85,11 +85,11 @@ class World:
         entry = self.shop.provider.ledger.get(key)
         return None if entry is None else entry.captured_s
 
-    def began(self, operation: Operation) -> None:
-        """The operation began in this turn; a hold may live from now on."""
+    def began(self, operation: Operation, by: str) -> None:
+        """An actor began the operation in this turn; a hold may live from now on."""
         if operation.kind == "hold":
             self._hold_times.add(self.kernel.env.now)
-        self._past.began(operation)
+        self._past.began(operation, by)
 
     def answered(self, operation: Operation) -> None:
         """The operation ended in this turn."""

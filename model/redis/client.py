@@ -12,7 +12,7 @@ from fakeredis import FakeRedisConnection
 from redis.backoff import AbstractBackoff
 from redis.retry import Retry
 
-from model.kernel import Kernel, Places
+from model.kernel import Kernel, Places, ServerDied
 from model.link import Link, LinkCut, ReplyLost, TravelTime
 from model.redis.server import ServerSocket, SimulatedRedis
 
@@ -51,6 +51,7 @@ class SimulatedConnection(FakeRedisConnection):
         self._awaiting = ""  # the label of the command whose reply is due
         self._leg_s = 0.0
         self._waited_s = 0.0
+        self._orphaned = False  # whoever used it died; it is still to be collected
         super().__init__(server=simulated.fake, driver_info=None, **kwargs)
         self._command_packer = FieldPacker(self.encoder.encode)
 
@@ -88,6 +89,19 @@ class SimulatedConnection(FakeRedisConnection):
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002
         """Travel to the server; the effect happens here, at one instant."""
+        self._require_owner()
+        try:
+            self._cross(command, check_health=check_health)
+        except ServerDied:
+            self._orphaned = True
+            raise
+
+    def _require_owner(self) -> None:
+        """A pipeline that watches says so when it is collected, amid whatever runs by then."""
+        if self._orphaned:
+            raise redis.ConnectionError("the application server that used this connection died")
+
+    def _cross(self, command: Any, *, check_health: bool) -> None:
         if self._sock is None:
             self.connect()
         if self._simulated.kernel.current is None:
@@ -136,6 +150,9 @@ class SimulatedConnection(FakeRedisConnection):
             stalled_s = max(0.0, simulated.reply_at - simulated.kernel.env.now)
             try:
                 self._link.reply(label, self._leg_s, stalled_s, self._waited_s)
+            except ServerDied:
+                self._orphaned = True
+                raise
             except ReplyLost as error:
                 self.disconnect()
                 if error.timed_out:

@@ -6,6 +6,8 @@ deadline the buyer had last been told when asking for the checkout, less the clo
 refusal itself came before that deadline.
 """
 
+from math import inf
+
 from model.history import Operation, Outcome
 from properties.evidence import Evidence, HoldLife, answered, ended_s
 from properties.telling import life_op_ids, tickets
@@ -48,14 +50,27 @@ def _answers(life: HoldLife) -> list[Operation]:
 
 
 def _taken_back(life: HoldLife) -> Operation | None:
-    """Find a refusal of a key that was acknowledged before: a breach whenever it comes."""
-    told_yes: set[str] = set()
+    """Find a refusal of a key that was acknowledged before: a breach whenever it comes.
+
+    One that began before the yes may be about the hold as it was before it was asked for again.
+    """
+    told_yes: dict[str, float] = {}
     for op in _answers(life):
+        yes_s = told_yes.get(op.key)
         if op.outcome is Outcome.OK:
-            told_yes.add(op.key)
-        elif op.key in told_yes:
+            told_yes.setdefault(op.key, ended_s(op))
+        elif yes_s is not None and not _asked_between(life, op.invoked_s, yes_s):
             return op
     return None
+
+
+def _asked_between(life: HoldLife, from_s: float, until_s: float) -> bool:
+    """Say whether the hold may have been taken anew in a span of time."""
+    return any(
+        op.outcome is Outcome.UNKNOWN or (op.outcome is Outcome.OK and ended_s(op) >= from_s)
+        for op in life.asks
+        if op is not life.granted and from_s < until_s and op.invoked_s <= until_s
+    )
 
 
 def _refused_in_time(life: HoldLife, evidence: Evidence) -> Operation | None:
@@ -70,9 +85,12 @@ def _refused_in_time(life: HoldLife, evidence: Evidence) -> Operation | None:
 
 
 def _given_back_s(life: HoldLife, checkout: Operation) -> float:
-    """Return when a give-back began of the hold as it was last acknowledged before a checkout."""
+    """Return when a give-back began of the hold as it was last acknowledged before a checkout.
+
+    Before the first acknowledgement there is no promise to keep.
+    """
     terms = [term for term in life.terms() if ended_s(term.granted) <= checkout.invoked_s]
-    return terms[-1].released_s if terms else life.released_s
+    return terms[-1].released_s if terms else -inf
 
 
 def _kept_in_time(life: HoldLife, evidence: Evidence) -> bool:

@@ -65,8 +65,8 @@ class _Worst:
 def examine(evidence: Evidence) -> Verdict:
     """Find each event's worst instant; `examined` counts the acknowledged holds.
 
-    Conservative: a hold counts from its acknowledgement (and again from one that came after it had
-    been given back) until the first of its deadline (less the
+    Conservative: a hold counts from its acknowledgement (and again from one asked for when it had
+    been given back or had run out) until the first of its deadline (less the
     clocks' slack), the start of its release, the start of a checkout that was refused or stayed
     in doubt, and its order's acknowledgement, from when on it counts as sold instead. So a claim
     that counts was surely promised at that instant, and none counts twice.

@@ -13,7 +13,7 @@ from math import inf
 from model.history import Operation, Outcome
 from properties.evidence import Evidence, HoldLife, ended_s
 from properties.linearizability.search import Kind, Move
-from properties.linearizability.stays import Span, Stay
+from properties.linearizability.stays import Span, Stay, is_settled
 
 Unit = tuple[int, str]
 """An event and a seat; the seat is empty where tickets are counted."""
@@ -79,11 +79,13 @@ class Offices:
         self.several: list[Operation] = []
         for stay in stays:
             self._add_stay(stay)
-        last = {stay.life.hold_id: stay for stay in stays}
+        of: dict[str, list[Stay]] = defaultdict(list)
+        for stay in stays:
+            of[stay.life.hold_id].append(stay)
         for life in evidence.lives.values():
             for op in life.asks:
                 if op.outcome is not Outcome.OK:
-                    self._add_request(life, op, last.get(life.hold_id))
+                    self._add_request(life, op, of[life.hold_id])
 
     def all(self) -> list[Office]:
         """List them by event and seat."""
@@ -111,8 +113,8 @@ class Offices:
             if stay.transit is not None:
                 office.transits.append(_transit(stay.life, asked.quantity, seat, stay.transit))
 
-    def _add_request(self, life: HoldLife, op: Operation, last: Stay | None) -> None:
-        span = _in_doubt(op, last)
+    def _add_request(self, life: HoldLife, op: Operation, stays: list[Stay]) -> None:
+        span = _in_doubt(op, stays[-1] if stays else None) or _given_back(life, op, stays)
         if span is not None:
             for seat in op.seats or ("",):
                 office = self._at(op.event_id, seat)
@@ -140,12 +142,28 @@ def _in_doubt(op: Operation, last: Stay | None) -> Span | None:
         if last is None:
             return Span(from_s=op.invoked_s, until_s=inf)
         told = (ask for ask in last.life.asks if ask.outcome is Outcome.OK)
-        if last.ended is None or any(ended_s(ask) >= op.invoked_s for ask in told):
+        if last.ended is None or is_settled(op, told):
             return None
         return Span(from_s=max(op.invoked_s, last.ended.from_s), until_s=inf)
     if op.outcome is Outcome.REFUSED and op.seats:
         return Span(from_s=op.invoked_s, until_s=ended_s(op))
     return None
+
+
+def _given_back(life: HoldLife, op: Operation, stays: list[Stay]) -> Span | None:
+    """Say when a request in doubt may have had tickets that were given back before any answer."""
+    over_s = op.completed_s
+    if op.outcome is not Outcome.UNKNOWN or over_s is None:
+        return None
+    backs = (o for o in life.releases if o.outcome is Outcome.OK and o.invoked_s >= over_s)
+    back_s = min((ended_s(back) for back in backs), default=inf)
+    before = [stay for stay in stays if ended_s(stay.asked) < op.invoked_s]
+    told = (ask for ask in life.asks if ask.outcome is Outcome.OK and ask.invoked_s < back_s)
+    if back_s == inf or is_settled(op, told) or (before and before[-1].ended is None):
+        return None
+    ended = before[-1].ended if before else None
+    from_s = op.invoked_s if ended is None else max(op.invoked_s, ended.from_s)
+    return Span(from_s=from_s, until_s=back_s) if from_s < back_s else None
 
 
 def play_of(office: Office) -> Play:

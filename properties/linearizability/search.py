@@ -9,7 +9,7 @@ before it only if that can help somebody. What can help follows from what moves 
 - so only a take that does not fit asks for others to give back first, and only an open refusal
   that is not legal yet, or a take that may be given back at once, goes before one that is due;
 - of two equal quantities that could be given back, the one that is due earlier may go first,
-  unless the other one has to be taken anew later;
+  unless the other one has to be taken anew later, or does not count for somebody's refusal;
 - a hold that is taken anew waits until it has been given back, and fits at once then.
 
 A refutation of one place that needs no search (`_surely_wrong`) is tried before, because a record
@@ -101,6 +101,8 @@ class _Search:
         self._begins = {index: at for at, (_, end, index) in enumerate(self._events) if not end}
         self._backs = {m.after: i for i, m in enumerate(moves) if m.kind is Kind.GIVE_BACK}
         self._anew = {m.after for m in moves if m.kind is Kind.TAKE and m.after is not None}
+        own = frozenset().union(*(m.own for m in moves))
+        self._marked = self._anew | {i for take, i in self._backs.items() if take in own}
         self._met: set[tuple[int, int, frozenset[int]]] = set()
         self._furthest = _Place(-1, 0, set())
 
@@ -258,9 +260,9 @@ class _Search:
     def _first_of_each_quantity(self, gives: list[int]) -> list[int]:
         first: dict[int, int] = {}
         for index in gives:
-            if index not in self._anew:
+            if index not in self._marked:
                 first.setdefault(self._moves[index].quantity, index)
-        return [index for index in gives if index in self._anew or index in first.values()]
+        return [index for index in gives if index in self._marked or index in first.values()]
 
     def _surely_wrong(self) -> int | None:
         """Find the first event that no order of anything could explain, without a search."""

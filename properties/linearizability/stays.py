@@ -5,7 +5,7 @@ again. A record whose bounds contradict each other is wrong whatever the other b
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from math import inf
@@ -144,15 +144,13 @@ class _Reading:
         bought_s = self._bought_s()
         if self._grants[-1].ends_from_s > bought_s:
             return None
-        told_s = max(ended_s(op) for op in self._told if op.invoked_s <= bought_s)
-        return next(
-            (
-                op
-                for op in self.life.asks
-                if op.outcome is Outcome.UNKNOWN and told_s < op.invoked_s <= bought_s
-            ),
-            None,
+        before = [op for op in self._told if op.invoked_s <= bought_s]
+        doubtful = (
+            op
+            for op in self.life.asks
+            if op.outcome is Outcome.UNKNOWN and op.invoked_s <= bought_s
         )
+        return next((op for op in doubtful if not is_settled(op, before)), None)
 
     def _bound(self, grant: _Grant) -> None:
         """Work out from when until when a hold may have ended, by its deadline or a release."""
@@ -220,13 +218,12 @@ class _Reading:
     def _askings(self, grant: _Grant, tries: list[Operation]) -> list[float]:
         """List when requests began that may have taken the tickets anew: none settled before."""
         asked_s = ended_s(grant.asked)
-        told_s = (ended_s(told) for told in self._told if ended_s(told) < asked_s)
-        settled_s = max(told_s, default=-inf)
+        before = [told for told in self._told if ended_s(told) < asked_s]
         return [
             op.invoked_s
             for op in tries
             if (ended_s(op) >= asked_s and op.outcome is Outcome.OK)
-            or (op.invoked_s > settled_s and op.outcome is Outcome.UNKNOWN)
+            or (op.outcome is Outcome.UNKNOWN and not is_settled(op, before))
         ]
 
     def _ended(self, grant: _Grant) -> Span:
@@ -353,6 +350,17 @@ class _Reading:
             actors=(self.life.actor,),
             amount=amount,
         )
+
+
+def is_settled(doubtful: Operation, told: Iterable[Operation]) -> bool:
+    """Say whether one of these acknowledged requests repeated one in doubt, and so settled it.
+
+    A repeat begins when the first call is over; one of a call that never was, is answered later.
+    """
+    over_s = doubtful.completed_s
+    if over_s is None:
+        return any(ended_s(op) >= doubtful.invoked_s for op in told)
+    return any(op.invoked_s >= over_s for op in told)
 
 
 def _may_have_applied(op: Operation) -> bool:

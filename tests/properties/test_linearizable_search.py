@@ -24,6 +24,16 @@ ENOUGH = 1_000_000
 
 def every_order(moves: list[Move], capacity: int) -> bool:
     """Try every order of `moves`."""
+    backs = {move.after: index for index, move in enumerate(moves) if move.kind is Kind.GIVE_BACK}
+
+    def counted(left: frozenset[int], taken: int, refusal: Move) -> int:
+        """How many tickets are taken besides its own, where `left` has yet to happen."""
+        own = (
+            moves[take].quantity
+            for take in refusal.own
+            if take not in left and (take not in backs or backs[take] in left)
+        )
+        return taken - sum(own)
 
     @cache
     def search(left: frozenset[int], taken: int, now_s: float) -> bool:
@@ -40,7 +50,7 @@ def every_order(moves: list[Move], capacity: int) -> bool:
             elif move.kind is Kind.GIVE_BACK:
                 legal, after = move.after not in left, taken - move.quantity
             else:
-                legal, after = taken >= move.quantity, taken
+                legal, after = counted(left, taken, move) >= move.quantity, taken
             if legal and search(left - {index}, after, at_s):
                 return True
         return False
@@ -51,7 +61,8 @@ def every_order(moves: list[Move], capacity: int) -> bool:
 def random_moves(draw: Random) -> tuple[list[Move], int]:
     """Draw a record of a few takes, most of them given back, and refusals, all close together.
 
-    Some takes are those of a hold that was taken before: it has been given back by then.
+    Some takes are those of a hold that was taken before: it has been given back by then. Some
+    refusals are of somebody whose own take does not count.
     """
     capacity = draw.randint(1, 5)
     moves: list[Move] = []
@@ -64,6 +75,7 @@ def random_moves(draw: Random) -> tuple[list[Move], int]:
             moves.append(_back(draw, moves[-1], len(moves) - 1))
             if len(moves) < 7 and draw.random() < 0.5:
                 _take_anew(draw, moves)
+    takes = [index for index, move in enumerate(moves) if move.kind is Kind.TAKE]
     for _ in range(draw.randint(0, 3)):
         from_s = draw.randint(0, 10)
         moves.append(
@@ -72,9 +84,19 @@ def random_moves(draw: Random) -> tuple[list[Move], int]:
                 quantity=draw.randint(1, capacity),
                 from_s=from_s,
                 until_s=from_s + draw.randint(0, 3),
+                own=_hold_of(moves, draw.choice(takes)) if draw.random() < 0.5 else frozenset(),
             )
         )
     return moves, capacity
+
+
+def _hold_of(moves: list[Move], take: int) -> frozenset[int]:
+    """A take and those by which its hold is taken anew."""
+    found = [take]
+    for index, move in enumerate(moves):
+        if move.kind is Kind.TAKE and move.after is not None and moves[move.after].after in found:
+            found.append(index)
+    return frozenset(found)
 
 
 def _back(draw: Random, take: Move, index: int) -> Move:
@@ -130,15 +152,7 @@ def test_the_prefix_without_an_order_is_the_shortest() -> None:
                 if ends < at or (whole and ends == at):
                     kept.append(move)
                 else:
-                    kept.append(
-                        Move(
-                            kind=move.kind,
-                            quantity=move.quantity,
-                            from_s=move.from_s,
-                            until_s=inf,
-                            after=move.after,
-                        )
-                    )
+                    kept.append(replace(move, until_s=inf))
             return kept
 
         assert not every_order(cut(due, whole=True), capacity), seed
@@ -257,3 +271,17 @@ def test_a_contradiction_is_found_without_a_search() -> None:
     """What is wrong at one glance is a violation, however small the budget."""
     evidence = gather(RECORDINGS["bad-held-twice"]())
     assert linearizable.examine_within(evidence, 0).status is Status.VIOLATED
+
+
+def test_who_gave_a_hold_back_makes_room_for_who_is_in_the_way() -> None:
+    """Of two holds that may go first, the refused buyer's own is no reason to refuse it."""
+    sale = Sale(capacity=2)
+    sale.hold("ann", 1.0)
+    sale.hold("bob", 2.0)
+    sale.release("bob", 10.0, outcome=Outcome.UNKNOWN, completed_s=11.0)
+    sale.hold("cid", 11.5, completed_s=15.0)
+    sale.release("ann", 12.0, completed_s=15.5)
+    sale.sold_out("bob", 12.5, completed_s=13.5)  # bob was out by 11, cid in by 12
+    history = sale.ended()
+    assert has_an_order(history)
+    assert linearizable.examine(gather(history)).status is Status.HOLDS

@@ -1,5 +1,6 @@
 """Where a reduction is easily wrong: sessions, ends of calls, numbers, second visits, payments."""
 
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,7 +16,7 @@ from chaos.persistence import Persistence
 from model.exploring.small_world import SmallWorld
 from properties.exploration.branching import Branching
 from properties.exploration.execution import Executions
-from properties.exploration.exhaustive import Search
+from properties.exploration.exhaustive import Bounds, Search
 from reservation.api import Hold, HoldRequest, Stores
 from reservation.catalogue import STRATEGIES
 from reservation.tables import orders, payments
@@ -211,3 +212,66 @@ def test_a_search_that_starts_over_finds_the_same_with_a_crew(
     assert everything(together.run()) == everything(alone)
     assert not together._owning
     assert alone.finals == Search(small, reduce=False).run().finals
+
+
+def test_a_hold_given_back_before_it_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shop says yes to whoever has been told yes: only in one order two have the seat by it."""
+    info = STRATEGIES["seat-setnx"]
+
+    def build(stores: Stores, options: dict[str, Any]) -> Any:
+        strategy: Any = info.build(stores, options)
+        hold = strategy.hold
+
+        def remembering(request: HoldRequest) -> Hold:
+            stores.payments.lookup("nothing")
+            assert stores.redis is not None
+            told = stores.redis.get(f"told-{request.hold_id}")
+            if told is not None:
+                return Hold.granted(request, expires_at=float(told))
+            found: Hold = hold(request)
+            stores.redis.set(f"told-{request.hold_id}", str(found.expires_at))
+            return found
+
+        strategy.hold = remembering
+        return strategy
+
+    monkeypatch.setitem(STRATEGIES, "planted", replace(info, name="planted", build=build))
+    small = SmallWorld(
+        strategy="planted",
+        visits=("again+release", "leave"),
+        persistence=Persistence.NONE,
+        attempts=1,
+    )
+    reduced, whole = Search(small).run(), Search(small, reduce=False).run()
+    assert "no-overhold" in reduced.breaches
+    assert reduced.finals == whole.finals
+
+
+@pytest.mark.parametrize("visit", ["pay+release>again", "release>again+pay", "pay+again"])
+def test_states_that_were_asked_for_anew_in_another_order_differ(visit: str) -> None:
+    """Which call about a hold had ended when another began; every single schedule is tried."""
+    small = SmallWorld(
+        strategy="redis-hold", visits=(visit,), persistence=Persistence.NONE, attempts=1
+    )
+    matched = Search(small).run()
+    enumerated = Search(small, reduce=False, match=False).run()
+    assert enumerated.complete
+    assert matched.finals == enumerated.finals
+    assert sorted(matched.breaches) == sorted(enumerated.breaches)
+
+
+def test_who_has_died_says_no_more_to_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipeline that watches is collected at any time, and would then cross as whoever runs."""
+    ignored: list[Any] = []
+    monkeypatch.setattr("sys.unraisablehook", ignored.append)
+    small = SmallWorld(
+        strategy="redis-hold-racy",
+        options={"watch": "pipeline"},
+        visits=("leave", "leave"),
+        happenings={"app-kill": 1},
+        persistence=Persistence.NONE,
+        attempts=1,
+    )
+    Search(small, Bounds(states=400)).run()
+    gc.collect()
+    assert not ignored
