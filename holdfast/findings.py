@@ -85,10 +85,10 @@ def _sentence(cells: Sequence[CellResult]) -> str:
 
 def _room(least: int, runs: int) -> str:
     """What so many runs without a violation cannot exclude; `least` of them could tell."""
-    bound = f"leave{'s' * (least == 1)} room for {100 * zero_bound_95(least):.1f} %"
+    bound = f"room for {100 * zero_bound_95(least):.1f} %"
     if least == runs:
-        return f"{counted(runs, 'run')} a cell {bound}"
-    return f"{runs} runs a cell, of which at least {least} could tell; these {bound}"
+        return f"{counted(runs, 'run')} a cell leave{'s' * (runs == 1)} {bound}"
+    return f"{runs} runs a cell, of which at least {least} could tell, which leaves {bound}"
 
 
 def _deed(name: str, cells: Sequence[CellResult]) -> str:

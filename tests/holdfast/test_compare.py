@@ -2,20 +2,26 @@
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+import holdfast.comparison
 import holdfast.judged
 from holdfast import compare
 from holdfast.cli import app
 from holdfast.errors import WrongCommand
+from holdfast.experiment import plan_experiment
 from holdfast.json_output import compare_as_dict
+from holdfast.out_folder import OutFolder
+from model.scenario_file import load_scenario
 from model.spec import RunResult, RunSpec
 from properties.judge import INVARIANTS
-from tests.holdfast.made_up import Command
+from tests.holdfast.made_up import Command, clean_environment
 
 LOSING = ("small", "--strategies", "db-cart,redis-hold", "--runs", "2")
 
@@ -265,3 +271,37 @@ def test_results_that_cannot_be_written_are_one_message(inside: Command, tmp_pat
     assert told.returncode == 2
     assert "results.jsonl cannot be written: No space left on device" in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_two_commands_do_not_write_one_folder(inside: Command, tmp_path: Path) -> None:
+    """The second would empty the first one's results; when the first has ended it may."""
+    out = tmp_path / "results"
+    with OutFolder(out, plan_experiment(load_scenario("small"))):
+        before = (out / "results.jsonl").read_text()
+        done = inside("compare", *LOSING, "--out", str(out))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "is being written by another command; name another folder" in done.stderr
+        assert (out / "results.jsonl").read_text() == before
+    assert inside("compare", *LOSING, "--out", str(out)).returncode == 0
+
+
+def test_an_interrupt_amid_stories_says_what_was_not_told(
+    monkeypatch: pytest.MonkeyPatch, inside: Command
+) -> None:
+    """The runs are finished, their verdicts stand; what has no story is named."""
+
+    def interrupted(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(holdfast.comparison, "_in_order", interrupted)
+    done = inside("compare", *LOSING)
+    assert done.returncode == 130
+    assert "hold-honoured: no story: interrupted before one was found" in done.stdout
+
+
+def test_whoever_reads_messages_may_leave_too(tmp_path: Path) -> None:
+    """A closed standard error changes no exit status."""
+    command = f"{shlex.quote(sys.executable)} -m holdfast compare nosuch"
+    told = f"( {command}; echo $? > status ) 2>&1 | true"
+    subprocess.run(["/bin/sh", "-c", told], cwd=tmp_path, env=clean_environment(), check=True)
+    assert (tmp_path / "status").read_text().strip() == "2"

@@ -1,6 +1,7 @@
 """`holdfast explore` and the replay of its traces, as a user calls them."""
 
 import json
+import shlex
 import signal
 import time
 from itertools import count
@@ -389,3 +390,32 @@ def test_samples_on_two_processes(tmp_path: Path) -> None:
     assert code == 1
     assert not answer["complete"]
     assert answer["replay"].startswith("holdfast replay ")
+
+
+def test_a_trace_written_otherwise_is_the_same_trace(trace: Path, tmp_path: Path) -> None:
+    """On one line, as tools write JSON; `judge` says where traces belong."""
+    compact = tmp_path / "compact.json"
+    compact.write_text(json.dumps(json.loads(trace.read_text()), separators=(",", ":")))
+    code, printed, complaint = call("replay", str(compact))
+    assert code == 0, complaint
+    assert "reproduced" in printed
+    code, _, complaint = call("judge", str(trace))
+    assert code == 2
+    assert "`holdfast replay` judges it" in complaint
+
+
+def test_what_a_trace_asks_for_is_refused_by_its_name(trace: Path, tmp_path: Path) -> None:
+    """A key alone would say of no file which it is."""
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text(trace.read_text().replace('"capacity": 1', '"capacity": "x"'))
+    code, _, complaint = call("replay", str(damaged))
+    assert code == 2
+    assert complaint.startswith(f"holdfast: {damaged}: ")
+
+
+def test_a_replay_command_can_be_pasted(tmp_path: Path) -> None:
+    """Whatever the folder is called."""
+    out = tmp_path / "a b;c"
+    _, printed, _ = call("explore", "db-cart-naive", "--visits", "leave,leave", "--out", str(out))
+    words = shlex.split(next(line for line in printed.splitlines() if "holdfast replay" in line))
+    assert Path(words[2]).is_file()

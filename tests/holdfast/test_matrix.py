@@ -175,3 +175,16 @@ def test_a_fault_that_never_struck_is_named(judged: MakeRun, results: MakeResult
     says = "redis-kill struck in 0 of 1 run: look at its times and crossings"
     assert findings(idle)[0].startswith(f"{says} (`holdfast replay")
     assert findings(idle, repeatable=False)[0] == f"{says}."
+
+
+def test_a_bound_is_that_of_the_runs_that_could_tell(judged: MakeRun, results: MakeResults) -> None:
+    """The invariant that was judged least has the weakest one; a cell without a run has none."""
+    some = [judged(0), judged(1, unclear=("no-leak",)), judged(2, unclear=("no-leak",))]
+    (said,) = findings(results({"db-cart/none/-": some}))
+    assert said == (
+        "db-cart: no violation seen; 3 runs a cell, of which at least 1 could tell, which leaves"
+        " room for 95.0 % of runs (95 %)."
+    )
+    assert findings(results({"db-cart/none/-": some, "db-cart/redis-kill/-": []})) == [
+        "db-cart: no violation seen, but not every cell has a run."
+    ]

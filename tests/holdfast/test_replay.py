@@ -171,3 +171,10 @@ def test_recorded_histories_are_judged_again(inside: Command) -> None:
     statuses = [h["verdicts"]["no-overhold"]["status"] for h in document["histories"]]
     assert statuses == ["holds", "violated"]
     assert document["histories"][1]["verdicts"]["no-overhold"]["violations"]
+
+
+def test_buyers_who_did_nothing_are_no_buyers_of_the_run(inside: Command, stored: Path) -> None:
+    """An empty replay would look as if they had met nothing."""
+    done = inside("replay", str(stored), "--only-buyers", "7777")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--only-buyers 7777: none of them did anything in this run" in done.stderr

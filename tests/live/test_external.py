@@ -200,6 +200,28 @@ def test_a_server_that_does_not_let_us_in_is_no_server_to_start(embedded: Embedd
         assert str(raised.value).endswith(says)
 
 
+def test_a_password_that_redis_does_not_want_is_told_before_a_run(embedded: EmbeddedStack) -> None:
+    """redis-py's first connection works; its next ones would fail in the middle of a sale."""
+    redis, database = (
+        embedded.endpoints.direct_redis_url,
+        embedded.endpoints.direct_database_url.replace("+psycopg", ""),
+    )
+    client = redis_client(redis)
+    word = client.config_get("requirepass")["requirepass"]
+    client.config_set("requirepass", "")
+    parts = urlsplit(redis)
+    unwanted = parts._replace(netloc=f":any@{parts.hostname}:{parts.port}").geturl()
+    try:
+        with (
+            pytest.raises(StackMissing, match="correct the user and the password in --redis-url"),
+            ExternalStack(redis_url=unwanted, database_url=database),
+        ):
+            pass
+    finally:
+        client.config_set("requirepass", word)
+        client.close()
+
+
 @pytest.mark.parametrize(
     ("redis_url", "database_url", "toxiproxy_url", "says"),
     [
