@@ -19,7 +19,7 @@ from model.scenario import Scenario
 from model.scenario_file import load_scenario
 
 INTERRUPTED = "interrupted"
-UNTOLD = "interrupted before one was found; failing histories are in the --out folder"
+UNTOLD = "cut short before one was found; failing histories are in the --out folder"
 OnRun = Callable[[int, int], None]
 
 

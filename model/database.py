@@ -24,6 +24,10 @@ class TooSlow(DatabaseUnavailable):
     """This machine came too late to drive a real server as a run's seed has it: play it again."""
 
 
+TRIES = 4
+"""How often a run, or a move of a search, is made on a server that is driven too slowly."""
+
+
 class UnknownDatabase(ValueError):
     """A name that is no database."""
 

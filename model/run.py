@@ -9,7 +9,7 @@ from chaos.faults import FaultPlan
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
 from model.collector import rare_collections
-from model.database import TooSlow
+from model.database import TRIES, TooSlow
 from model.history import FaultSpan, History
 from model.housekeeping import Housekeeping
 from model.injector import Injector, fault_name
@@ -26,9 +26,6 @@ from reservation.tables import events, metadata, seats
 
 SLACK_S = 60.0
 """Beyond two sweeper periods and the grace: for a pass that was interrupted and its successor."""
-
-TRIES = 4
-"""How often a run is played on a real server that a busy machine drives too slowly."""
 
 
 class WrongAdmission(ValueError):

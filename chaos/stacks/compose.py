@@ -137,8 +137,8 @@ class ComposeStack:
             proxied=True,
         )
 
-    def check_persistence(self, persistence: Persistence) -> None:
-        """See `Stack`: Redis is started with any."""
+    def keeps(self) -> None:
+        """See `Stack`."""
 
     def renew(self, persistence: Persistence | None) -> Endpoints:
         """See `Stack`."""

@@ -93,11 +93,11 @@ class Stack(Protocol):
             StackBroken: a server did not become healthy.
         """
 
-    def check_persistence(self, persistence: Persistence) -> None:
-        """Make sure, before the first run, that a Redis that keeps its data so is to be had.
+    def keeps(self) -> Persistence | None:
+        """Say how Redis keeps its data, where that is not ours to choose; None: as `renew` is told.
 
         Raises:
-            StackMissing: it is not; the message says what there is.
+            StackMissing: it cannot be reached, or does not tell. StackBroken: it failed.
         """
 
     def refuses(self, fault: Fault) -> str | None:

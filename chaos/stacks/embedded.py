@@ -74,8 +74,8 @@ class EmbeddedStack:
             proxied=self.toxiproxy is not None,
         )
 
-    def check_persistence(self, persistence: Persistence) -> None:
-        """See `Stack`: Redis is started with any."""
+    def keeps(self) -> None:
+        """See `Stack`."""
 
     def renew(self, persistence: Persistence | None) -> Endpoints:
         """See `Stack`."""

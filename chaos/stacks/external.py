@@ -103,17 +103,12 @@ class ExternalStack:
         )
 
     def keeps(self) -> Persistence:
-        """How the given Redis keeps its data.
-
-        Raises:
-            StackMissing: it cannot be reached, or does not tell. StackBroken: it failed.
-        """
+        """See `Stack`."""
         self._require(Target.REDIS, self._redis_amiss(direct=True))
         with self._client() as client:
             return _persistence(client.config_get("save"), client.config_get("append*"))
 
-    def check_persistence(self, persistence: Persistence) -> None:
-        """See `Stack`."""
+    def _require_persistence(self, persistence: Persistence) -> None:
         kept = self.keeps()
         if kept is not persistence:
             raise StackMissing(
@@ -132,7 +127,7 @@ class ExternalStack:
         with self._lock:
             self.heal()
             if persistence is not None:
-                self.check_persistence(persistence)
+                self._require_persistence(persistence)
                 with self._client() as client:
                     client.flushdb()
             self._renew_database()

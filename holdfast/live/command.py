@@ -8,7 +8,6 @@ from dataclasses import replace
 from chaos.persistence import Persistence
 from chaos.servers.health import LOG_ENDS
 from chaos.stacks.contract import Stack, StackBroken, StackError, StackMissing
-from chaos.stacks.external import ExternalStack
 from holdfast import interrupts
 from holdfast.choices import parse_names, parse_overrides, parse_persistence, parse_strategies
 from holdfast.commands import compare_status, complain, print_json
@@ -116,9 +115,10 @@ def _persistence(choices: LiveChoices, stack: Stack) -> Sequence[Persistence] | 
     if choices.compare.persistence is not None:
         return parse_persistence(choices.compare.persistence)
     try:
-        return [stack.keeps()] if isinstance(stack, ExternalStack) else None
+        kept = stack.keeps()
     except StackError as error:
         raise WrongCommand(str(error)) from error
+    return None if kept is None else [kept]
 
 
 def _faults(choices: LiveChoices) -> Sequence[str] | None:

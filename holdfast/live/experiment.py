@@ -11,6 +11,7 @@ from chaos.stacks.contract import StackError
 from holdfast import interrupts
 from holdfast.cells import CellResult, sum_up
 from holdfast.comparison import INTERRUPTED, CompareResult, OnRun
+from holdfast.errors import WrongCommand
 from holdfast.experiment import Cell, Experiment
 from holdfast.judged import JudgedRun, first_only
 from holdfast.out_folder import OutFolder
@@ -100,9 +101,16 @@ def check_cells(experiment: Experiment, arm: Arm) -> None:
 
     Raises:
         UnsupportedFault, and what else `model.live.run.check_live` raises.
+        WrongCommand: the stack's Redis does not keep its data as a cell asks for.
     """
+    kept = arm.stack.keeps()
     for cell in experiment.cells:
         check_live(experiment.spec(cell, 0), arm)
+        if kept is not None and cell.persistence not in {None, kept}:
+            raise WrongCommand(
+                f"--persistence {cell.persistence}: Redis keeps its data by {kept}, not"
+                f" {cell.persistence}; say --persistence {kept}, or set it with CONFIG SET"
+            )
 
 
 def run_live_experiment(

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from holdfast import __version__
-from holdfast.choices import plain
+from holdfast.choices import StrategyChoice
 from holdfast.matrix import STYLES
 from holdfast.sequence.diagrams import conclusion
 from holdfast.sequence.table import legend, table
@@ -149,10 +149,9 @@ def _heading(found: Exploration, columns: int) -> list[Text | str]:
     strikes = ", ".join(f"{n} {name}" for name, n in small.happenings.items()) or "no faults"
     kept = f", persistence {small.persistence.value}" if small.persistence else ""
     visits = ", ".join(small.visits)
-    options = ", ".join(f"{key}={plain(value)}" for key, value in small.options.items())
     level = "" if small.isolation == READ_COMMITTED else f" ({small.isolation})"
     title = (
-        f"{small.strategy}{f' ({options})' if options else ''}:"
+        f"{StrategyChoice(name=small.strategy, options=small.options).title}:"
         f" {counted(len(small.visits), 'buyer')} ({visits}), capacity {small.capacity},"
         f" {strikes}{kept}, database {shown(small.database)}{level}"
     )

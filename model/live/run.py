@@ -65,11 +65,8 @@ def check_live(spec: RunSpec, arm: Arm) -> None:
     Raises:
         UnknownStrategy, BadOption, UnknownFault, ScenarioError, UnsupportedFault, WrongAdmission:
             the spec asks for what is not there.
-        StackMissing: the stack's Redis does not keep its data as the spec asks for.
     """
-    info, _ = chosen_strategy(spec)
-    if info.uses_redis and spec.persistence is not None:
-        arm.stack.check_persistence(spec.persistence)
+    chosen_strategy(spec)
     _refuse_settings(spec)
     plan = resolve_plan(spec.fault, spec.scenario)
     refuse_impossible(plan, arm.stack, spec.scenario, TimeScale(arm.factor))

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from model.database import TooSlow
+from model.database import TRIES, TooSlow
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from properties.exploration.execution import Executions
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
-
-TRIES = 4
-"""How often a move is made on a real server that a busy machine drives too slowly."""
 
 
 class Steps(Protocol):

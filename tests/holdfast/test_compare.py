@@ -296,7 +296,7 @@ def test_an_interrupt_amid_stories_says_what_was_not_told(
     monkeypatch.setattr(holdfast.comparison, "_in_order", interrupted)
     done = inside("compare", *LOSING)
     assert done.returncode == 130
-    assert "hold-honoured: no story: interrupted before one was found" in done.stdout
+    assert "hold-honoured: no story: cut short before one was found" in done.stdout
 
 
 def test_whoever_reads_messages_may_leave_too(tmp_path: Path) -> None:
