@@ -35,6 +35,7 @@ LEVELS = {
 }
 _NAMES = {level: name.replace("-", " ").upper() for name, level in LEVELS.items()}
 _IDLE = int(TransactionStatus.IDLE)
+_INERROR = int(TransactionStatus.INERROR)
 _OPEN = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR})
 _NO_SNAPSHOT = frozenset({None, psycopg.IsolationLevel.READ_COMMITTED})
 
@@ -51,6 +52,7 @@ class VirtualConnection(psycopg.Connection[Any]):
     flight: Flight | None = None
     only_read = False  # the open transaction has, and holds no snapshot: nobody sees its end
     owes = False  # such a transaction's rollback, which goes with what is asked next
+    was_stopped = False  # for as long as it waited for a lock
 
     def bind(self, server: "PostgresServer") -> None:
         """Belong to a run."""
@@ -67,6 +69,12 @@ class VirtualConnection(psycopg.Connection[Any]):
             self._schema = server.stock.schema
             for command, name in NAMED.items():
                 self.pgconn.prepare(name, command)
+
+    def plan_anew(self) -> None:
+        """Let every statement be planned as if it had never been sent (see `Form`)."""
+        self.was_stopped = False
+        for form in self._forms.values():
+            form.asked = 0
 
     def leave(self) -> None:
         """Close the real connection."""
@@ -153,10 +161,17 @@ class VirtualConnection(psycopg.Connection[Any]):
         return results
 
     def _ask(self, statement: sql.Statement, form: Form, parameters: Any) -> abc.PGresult:
-        """Send one statement, with the BEGIN it may need, and await its answer."""
+        """Send one statement, with the BEGIN it may need, and await its answer.
+
+        A session that was stopped while others made and dropped many tables has lost its plans:
+        so that it need not be known whether it has, they are made anew after each wait.
+        """
         form.fill(statement.text, parameters)
         begins = self.at_rest and not self._autocommit
         before = self._begin() if begins else ()
+        if self.was_stopped and (begins or self.pgconn.transaction_status != _INERROR):
+            self.was_stopped = False
+            before = (*before, b"DISCARD PLANS")
         if not statement.of_rows:
             self.server.pay_readers()
         if self.owes:

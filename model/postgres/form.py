@@ -6,8 +6,6 @@ from psycopg._queries import PostgresQuery
 from psycopg.abc import Transformer
 from psycopg.pq import ExecStatus, abc
 
-PREPARE_AT = 2
-"""A text is prepared when it is sent for so many times: most lists of keys come once."""
 NAMED = {
     b"ROLLBACK": b"hr",
     b"BEGIN ISOLATION LEVEL READ COMMITTED": b"hb1",
@@ -32,27 +30,33 @@ _AS_IT_IS = Sending(piped=False, naming=b"", named_at=0)
 class Form:
     """A statement's text, whose parsing is done once, by psycopg and by the server.
 
-    The server's name for it goes with the types of its parameters. A plan is made for each
-    execution (`force_custom_plan`), as for a statement without a name.
+    The first time in a run it has no name on the server: most lists of keys come once. Then it is
+    prepared, under a name for each combination of parameter types, and keeps its plan
+    (`force_generic_plan`): planning each time anew costs a run a seventh. Tables grow, so it is
+    planned again, under another name, when it has been sent 8, 32, 128, ... times. `asked` counts,
+    and begins at 0 in each run: names outlive a run, plans do not, so when a plan is made (and with
+    it which one) depends on the run alone.
     """
 
-    __slots__ = ("_asked", "_columns", "_names", "_query")
+    __slots__ = ("_columns", "_names", "_parsed", "_query", "asked")
 
     _serial = 0
 
     def __init__(self, transformer: Transformer) -> None:
         self._query = PostgresQuery(transformer)
-        self._names: dict[tuple[int, ...], bytes] = {}
+        self._names: dict[tuple[tuple[int, ...], int], bytes] = {}
+        self._parsed = False
         self._columns: list[tuple[Any, ...]] | None = None
-        self._asked = 0
+        self.asked = 0
 
     def fill(self, text: str, parameters: Any) -> None:
         """Convert the parameters of the next sending; None is not the same as an empty list."""
-        if self._asked and parameters is not None:
+        if self._parsed and parameters is not None:
             self._query.dump(parameters)
         else:
             self._query.convert(text, parameters)
-        self._asked += 1
+            self._parsed = True
+        self.asked += 1
 
     def send(self, pgconn: abc.PGconn, before: tuple[bytes, ...]) -> Sending:
         """Give it to libpq, and the commands that go before it, in one message if they can."""
@@ -62,9 +66,10 @@ class Form:
                 pgconn.exec_(command)
             pgconn.send_query(query.query)
             return _AS_IT_IS
-        name = self._names.get(query.types, b"")
+        plan = self._plan
+        name = self._names.get((query.types, plan), b"") if plan else b""
         naming = b""
-        if not name and self._asked >= PREPARE_AT:
+        if plan and not name:
             Form._serial += 1
             name = naming = b"h%d" % Form._serial
         piped = bool(before or naming)
@@ -90,7 +95,12 @@ class Form:
         """Note whether the server knows the new name now."""
         at = sending.named_at
         if sending.naming and len(answers) > at and answers[at].status == _COMMAND_OK:
-            self._names[self._query.types] = sending.naming
+            self._names[self._query.types, self._plan] = sending.naming
+
+    @property
+    def _plan(self) -> int:
+        """Which of its plans this sending has: 0 is that of the first one, 1 lasts to the 7th."""
+        return self.asked.bit_length() // 2
 
     def describe(self, result: abc.PGresult) -> list[tuple[Any, ...]]:
         """The DBAPI's description of a result's columns."""

@@ -97,6 +97,7 @@ class PostgresServer:
         """A session of this run, without crossing anything."""
         connection = self.stock.lend()
         connection.bind(self)
+        connection.plan_anew()
         self.stock.processor.admit(connection.pid)
         self.sessions[connection] = None
         return connection
@@ -235,6 +236,7 @@ class PostgresServer:
             self.interrupt(flight)
             raise RuntimeError("a statement of the set-up or the audit waits for a lock")
         flight.begin_wait(kernel.env, self.settings)
+        flight.connection.was_stopped = True
         self.waiting.append(flight)
         self._watch(flight)
         try:

@@ -33,6 +33,8 @@ RESET = (
     b" SELECT pg_catalog.pg_advisory_unlock_all();"
     b" DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP"
 )
+KEEP_PLANS = b"SET plan_cache_mode = force_generic_plan"
+"""For connections of runs; see `model.postgres.form.Form`."""
 _PREFIX = "holdfast_"
 _OF_A_COMMAND = f"^{_PREFIX}[0-9a-f]{{8}}_[0-9]+$"
 """What databases of commands are called (`new_token`, a process): no database of the user's."""
@@ -253,17 +255,19 @@ class Stock:
         if self._idle:
             return self._idle.pop()
         try:
-            return VirtualConnection.connect(
+            connection = VirtualConnection.connect(
                 self.address.conninfo, dbname=self.name, prepare_threshold=None
             )
+            connection.pgconn.exec_(KEEP_PLANS)
         except psycopg.Error as error:  # no verdict about a strategy: its pool is the scenario's
             what = "no further connection; lower servers.database_pool or --jobs"
             raise self.unavailable(what, _first_line(error)) from error
+        return connection
 
     def take_back(self, connection: "VirtualConnection") -> None:
         """Keep a connection, outside any transaction, for the next run."""
         if not connection.closed:
-            connection.pgconn.exec_(RESET)
+            connection.pgconn.exec_(RESET + b"; " + KEEP_PLANS)
             self._idle.append(connection)
 
     def close(self) -> None:

@@ -52,9 +52,12 @@ class PostgresWorld(SmallWorld):
         self.engine = self.postgres.make_engine(Places(self.env, pool), 30.0)
         self.results = {}
         self.requests = {}
+        self.make_tables([{"id": number, "left": left} for number in range(1, rows + 1)])
+
+    def make_tables(self, filled: list[dict[str, int]]) -> None:
+        """Make the tables, and fill that of the stock."""
         metadata.create_all(self.engine)
         with self.engine.begin() as connection:
-            filled = [{"id": number, "left": left} for number in range(1, rows + 1)]
             connection.execute(insert(stock), filled)
 
     def transaction(self, at_s: float, name: str, body: Callable[[Connection], Any]) -> None:
