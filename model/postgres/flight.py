@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 PROBE_MS = 1.0
 """After so long without an answer it is asked whether the statement waits for a lock."""
+SOON_MS = 0.2
+"""The same while somebody else waits: then it is likely."""
 
 _AT_REST = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.UNKNOWN})
 _SYNC = int(ExecStatus.PIPELINE_SYNC)
 _WELL = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
 _LOST_A_CONFLICT = "40"
+_FD_SETSIZE = 1024  # of select()
 _COPYING = frozenset({ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH})
 
 
@@ -89,11 +92,10 @@ class Flight:
 
     def _receive(self, timeout_ms: float) -> bool:
         """Collect the answers that have come; whether they are complete."""
-        connection = self.connection
-        pgconn = connection.pgconn
+        pgconn = self.connection.pgconn
         while True:
             while pgconn.is_busy():
-                if not connection.poll.poll(timeout_ms):
+                if not self._readable(timeout_ms):
                     return False
                 pgconn.consume_input()
             result = pgconn.get_result()
@@ -107,6 +109,13 @@ class Flight:
                 self.results.append(result)
                 if result.status in _COPYING:
                     return True
+
+    def _readable(self, timeout_ms: float) -> bool:
+        """Await something to read; poll() counts whole milliseconds."""
+        number = self.connection.pgconn.socket
+        if timeout_ms < 1.0 and number < _FD_SETSIZE:
+            return bool(select.select([number], [], [], timeout_ms / 1000.0)[0])
+        return bool(self.connection.poll.poll(timeout_ms))
 
     def _send(self, timeout_ms: float) -> bool:
         """Hand everything to the system; what it does not take at once must wait for room."""

@@ -4,9 +4,10 @@ Only one session of a run executes at any real moment: a statement is sent at th
 its effect and its answer is awaited before virtual time goes on. So everything the server does is
 in an order that the simulator has chosen. What is left is waiting:
 
-- A statement without an answer after `PROBE_MS` may be slow, or wait for a lock. Its backend is
-  stopped (SIGSTOP), and the monitor's connection asks pg_locks whether it waits. If it does not, it
-  is continued and awaited. If it does, it stays stopped: its request waits in virtual time.
+- A statement without an answer after `PROBE_MS` may be slow, or wait for a lock (`SOON_MS`, if
+  others do). Its backend is stopped (SIGSTOP), and the monitor's connection asks pg_locks whether
+  it waits. If it does not, it is continued and awaited. If it does, it stays stopped: its request
+  waits in virtual time.
 - Whenever locks may have been freed (a transaction ended or failed), those who wait no longer are
   continued one after the other, the longest waiting first, each to its answer or its next wait.
   Left to themselves, all those woken by one commit would race for the row, and the operating
@@ -36,7 +37,7 @@ from sqlalchemy import Engine
 from model.database import DatabaseSettings
 from model.kernel import EPOCH_S, Kernel, Places
 from model.link import Link
-from model.postgres.flight import PROBE_MS, Flight
+from model.postgres.flight import PROBE_MS, SOON_MS, Flight
 from model.postgres.sql import AFTER_A_WAIT
 from model.postgres.stock import stock_of
 
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 HANGS_MS = 20.0
 GIVE_UP_MS = 1_000.0
 LOOK_MS = 5.0
-WAITING = "SELECT pid FROM pg_catalog.pg_locks WHERE NOT granted"
 GRAPH = "SELECT pid, pg_catalog.pg_blocking_pids(pid) FROM unnest(%s::int[]) AS pid"
 OUT_OF_RESOURCES = "53"
 
@@ -192,7 +192,7 @@ class PostgresServer:
 
     def _brought_home(self, flight: Flight) -> bool:
         """Await a statement's answer; False if it waits for a lock (and its backend is stopped)."""
-        timeout_ms = PROBE_MS
+        timeout_ms = SOON_MS if self.waiting else PROBE_MS
         while not flight.advance(timeout_ms):
             if self._waits(flight):
                 return False
@@ -350,18 +350,14 @@ class PostgresServer:
         monitor waiting: it is continued for a moment and stopped again.
         """
         if suspect is None or not self.stock.address.private:
-            return {pid for (pid,) in self.stock.ask(WAITING)}
-        pgconn = self.stock.monitor.pgconn
+            return self.stock.who_waits()
         patience_ms = HANGS_MS
         while True:
-            pgconn.send_query(WAITING.encode())
-            hangs = not _readable(pgconn.socket, patience_ms)
+            self.stock.ask_who_waits()
+            hangs = not _readable(self.stock.monitor.pgconn.socket, patience_ms)
             if hangs:
                 self._signal(suspect, signal.SIGCONT)
-            found: set[int] = set()
-            while (result := pgconn.get_result()) is not None:
-                found |= {int(result.get_value(row, 0) or 0) for row in range(result.ntuples)}
-            self.stock.must_live(pgconn, pgconn.error_message.decode(errors="replace"))
+            found = self.stock.told_who_waits()
             if not hangs:
                 return found
             self._signal(suspect, signal.SIGSTOP)

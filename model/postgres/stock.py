@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import ConnStatus
+from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn
 
 from model.database import DatabaseUnavailable, TooSlow, shown
@@ -33,8 +33,10 @@ RESET = (
     b" SELECT pg_catalog.pg_advisory_unlock_all();"
     b" DISCARD PLANS; DISCARD SEQUENCES; DISCARD TEMP"
 )
+WAITING = b"SELECT pid FROM pg_catalog.pg_locks WHERE NOT granted"
+_NAME_OF_WAITING = b"waiting"
 KEEP_PLANS = b"SET plan_cache_mode = force_generic_plan"
-"""For connections of runs; see `model.postgres.form.Form`."""
+"""For the monitor's connection, and those of runs (see `model.postgres.form.Form`)."""
 _PREFIX = "holdfast_"
 _OF_A_COMMAND = f"^{_PREFIX}[0-9a-f]{{8}}_[0-9]+$"
 """What databases of commands are called (`new_token`, a process): no database of the user's."""
@@ -79,9 +81,11 @@ class Stock:
             self.admin.close()
             raise
         self.monitor = psycopg.connect(
-            self.address.conninfo, dbname=self.name, autocommit=True, prepare_threshold=0
+            self.address.conninfo, dbname=self.name, autocommit=True, prepare_threshold=None
         )
         self.monitor.execute("SET lock_timeout = '60s'")  # a defect of ours is no endless wait
+        self.monitor.pgconn.exec_(KEEP_PLANS)
+        self.monitor.pgconn.prepare(_NAME_OF_WAITING, WAITING)
         self.version: int = self.monitor.info.server_version
 
     def _connect_admin(self) -> psycopg.Connection:
@@ -171,6 +175,36 @@ class Stock:
         except psycopg.Error as error:
             self.must_live(self.monitor.pgconn, error)
             raise
+
+    def ask_who_waits(self) -> None:
+        """Ask the monitor's connection which processes wait for a lock: after each silence.
+
+        Raises:
+            DatabaseUnavailable: the server went away.
+        """
+        try:
+            self.monitor.pgconn.send_query_prepared(_NAME_OF_WAITING, None)
+        except psycopg.Error as error:
+            raise self.unavailable("the real server went away", error) from None
+
+    def told_who_waits(self) -> set[int]:
+        """The answer.
+
+        Raises:
+            DatabaseUnavailable: the server went away.
+        """
+        pgconn = self.monitor.pgconn
+        found: set[int] = set()
+        while (result := pgconn.get_result()) is not None:
+            if result.status != ExecStatus.TUPLES_OK:
+                raise self.unavailable("the real server went away", pgconn.error_message.decode())
+            found |= {int(result.get_value(row, 0) or 0) for row in range(result.ntuples)}
+        return found
+
+    def who_waits(self) -> set[int]:
+        """Both, where nobody can keep the answer from coming."""
+        self.ask_who_waits()
+        return self.told_who_waits()
 
     def must_live(self, pgconn: PGconn, error: object) -> None:
         """Nobody but a real end takes a connection from us.

@@ -171,16 +171,16 @@ def direct_s(sent: Sent) -> float:
 
 
 def detection_ms() -> list[float]:
-    """How long it takes, from the probe on, to know that a statement waits for a lock."""
+    """How long it takes, from the first look for an answer on, to know that a statement waits."""
     taken: list[float] = []
-    real = PostgresServer._waits
+    real = PostgresServer._brought_home
 
-    def timed(self: PostgresServer, flight: Any) -> bool:
+    def timed(self: PostgresServer, flight: Flight) -> bool:
         started = time.perf_counter()
-        waits = real(self, flight)
-        if waits:
-            taken.append(1000.0 * (time.perf_counter() - started) + 1.0)  # the probe's own 1 ms
-        return waits
+        answered = real(self, flight)
+        if not answered:
+            taken.append(1000.0 * (time.perf_counter() - started))
+        return answered
 
     world = PostgresWorld(left=200)
 
@@ -190,7 +190,7 @@ def detection_ms() -> list[float]:
 
     for turn in range(60):
         world.transaction(0.001 * turn, f"buyer-{turn}", buy)
-    with patch.object(PostgresServer, "_waits", timed):
+    with patch.object(PostgresServer, "_brought_home", timed):
         world.run()
     PostgresWorld.close_all()
     return taken
