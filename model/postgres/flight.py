@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROBE_MS = 1.0
 """After so long without an answer it is asked whether the statement waits for a lock."""
-SOON_MS = 0.2
+SOON_MS = 0.1
 """The same while somebody else waits: then it is likely."""
 
 _AT_REST = frozenset({TransactionStatus.IDLE, TransactionStatus.INERROR, TransactionStatus.UNKNOWN})

@@ -78,6 +78,7 @@ class PostgresServer:
         self.serialization_failures = 0
         self.sessions: dict[VirtualConnection, None] = {}
         self.waiting: list[Flight] = []
+        self._stuck: set[int] = set()
         self.debtor: VirtualConnection | None = None
 
     def make_engine(self, places: Places, timeout_s: float) -> Engine:
@@ -224,7 +225,8 @@ class PostgresServer:
     def _waits(self, flight: Flight) -> bool:
         """Whether a silent statement waits for a lock; if so, its backend is left stopped."""
         self._signal(flight, signal.SIGSTOP)
-        if flight.pid in self._waiting_pids(flight):
+        self._stuck = self._waiting_pids(flight)
+        if flight.pid in self._stuck:
             return True
         self._signal(flight, signal.SIGCONT)
         return False
@@ -316,9 +318,11 @@ class PostgresServer:
 
         Afterwards each of them has its answer or waits again, and nobody runs.
         """
+        known = False
         while self.waiting:
-            stuck = self._waiting_pids()
-            free = next((flight for flight in self.waiting if flight.pid not in stuck), None)
+            if not known:
+                self._stuck = self._waiting_pids()
+            free = next((each for each in self.waiting if each.pid not in self._stuck), None)
             if free is None:
                 return
             with self.later(free):
@@ -329,6 +333,7 @@ class PostgresServer:
             else:
                 free.wait_again(self.kernel.env.now, self.settings)
                 self._watch(free)
+            known = not answered and self.stock.address.private  # `_waits` has asked just now
 
     @contextmanager
     def later(self, flight: Flight) -> Iterator[None]:
