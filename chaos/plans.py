@@ -51,6 +51,9 @@ class UnknownFault(Exception):
     """No plan has this name; the message lists the names and the nearest one."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
+        if not name:
+            super().__init__("a fault has no name: write one before and after each `+`")
+            return
         names = list(known)
         near = get_close_matches(name, names, n=1)
         guess = f"; did you mean {near[0]!r}?" if near else "."

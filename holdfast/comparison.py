@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.persistence import Persistence
 from holdfast.cells import CellResult, sum_up
-from holdfast.choices import StrategyChoice, parse_strategies
+from holdfast.choices import parse_names, parse_persistence, parse_strategies
 from holdfast.errors import WorkersLost, WrongCommand
 from holdfast.experiment import DEFAULT_RUNS, DEFAULT_SEED, Experiment, plan_experiment
 from holdfast.judged import JudgedRun, Task, do_task
@@ -61,15 +60,16 @@ def compare(  # noqa: PLR0913 - the options of the command, all by keyword
         WrongCommand, ScenarioError, UnknownStrategy, BadOption, UnknownFault: a name or a value is
             wrong; the message says which, and what is allowed.
     """
+    _check_types(jobs, strategies=strategies, faults=faults, persistence=persistence)
     if isinstance(scenario, str):
         scenario = load_scenario(scenario, overrides or {})
     elif overrides:
         raise WrongCommand("overrides: only for a scenario given by name; use model_copy instead")
     experiment = plan_experiment(
         scenario,
-        strategies=None if strategies is None else _choices(strategies),
-        faults=faults,
-        persistence=None if persistence is None else [Persistence(mode) for mode in persistence],
+        strategies=None if strategies is None else parse_strategies(",".join(strategies)),
+        faults=None if faults is None else parse_names("--faults", ",".join(faults)),
+        persistence=None if persistence is None else parse_persistence(",".join(persistence)),
         runs=runs,
         seed=seed,
         database=database,
@@ -77,8 +77,13 @@ def compare(  # noqa: PLR0913 - the options of the command, all by keyword
     return run_experiment(experiment, out=Path(out), jobs=jobs)
 
 
-def _choices(strategies: Sequence[str]) -> list[StrategyChoice]:
-    return parse_strategies(",".join(strategies))
+def _check_types(jobs: int | None, **lists: Sequence[str] | None) -> None:
+    """Refuse what the command line cannot say, but Python can."""
+    for name, given in lists.items():
+        if isinstance(given, str):
+            raise WrongCommand(f"{name}: {given!r} is one text; give a list of texts: [{given!r}]")
+    if jobs is not None and jobs < 1:
+        raise WrongCommand(f"jobs: {jobs} is less than 1; leave it out for one per processor")
 
 
 def run_experiment(

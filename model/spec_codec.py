@@ -59,10 +59,13 @@ def spec_from_meta(meta: Mapping[str, Any]) -> RunSpec:
     )
 
 
+_SPELLED = {str: "a text", int: "a whole number", dict: "an object of options"}
+
+
 def _typed(meta: Mapping[str, Any], key: str, wanted: type, default: Any = None) -> Any:
     value = meta.get(key, default)
     if not isinstance(value, wanted) or isinstance(value, bool):
-        raise SpecError(f"first line, key {key!r}: {value!r} is not a {wanted.__name__}")
+        raise SpecError(f"first line, key {key!r}: {value!r} is not {_SPELLED[wanted]}")
     return value
 
 

@@ -199,7 +199,7 @@ def test_a_stopped_sweeper_never_comes_back() -> None:
     [
         ("redis-kil", "unknown fault 'redis-kil'; did you mean 'redis-kill'? Faults: none, redis-"),
         ("meteor", "unknown fault 'meteor'. Faults: none, redis-restart, redis-kill"),
-        ("redis-kill+", "unknown fault ''. Faults: none"),
+        ("redis-kill+", "a fault has no name: write one before and after each `+`"),
         ("redis-kill+slow", "unknown fault 'slow'"),
         ("", "unknown fault ''"),
     ],

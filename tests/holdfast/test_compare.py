@@ -202,6 +202,27 @@ def test_python_gets_the_same_result(tmp_path: Path) -> None:
         compare(result.experiment.scenario, overrides={"buyers": "3"}, out=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"strategies": "db-cart"}, r"strategies: 'db-cart' is one text; .*: \['db-cart'\]"),
+        ({"faults": "none"}, r"faults: 'none' is one text"),
+        ({"persistence": "none"}, r"persistence: 'none' is one text"),
+        ({"persistence": ["aof"]}, r"'aof' is unknown.*aof-always"),
+        ({"faults": []}, r"--faults: '' has an empty name"),
+        ({"faults": ["none", "none"]}, r"--faults: 'none' is named twice"),
+        ({"jobs": 0}, r"jobs: 0 is less than 1"),
+    ],
+)
+def test_python_is_refused_what_the_command_line_is(
+    given: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    """And what only Python can say: a text for a list, no worker at all."""
+    with pytest.raises(WrongCommand, match=told):
+        compare("small", **given, out=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_crash_of_the_code_under_test_is_no_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,7 @@ def test_unrelated_keys_are_left_alone() -> None:
     ("change", "told"),
     [
         ({"persistence": "aof-sometimes"}, ("persistence", "aof-sometimes", "aof-always")),
-        ({"seed": "seven"}, ("seed", "seven", "int")),
+        ({"seed": "seven"}, ("seed", "seven", "not a whole number")),
         ({"seed": True}, ("seed", "True")),
         ({"strategy": None}, ("strategy", "None")),
         ({"only_buyers": ["buyer-1"]}, ("only_buyers", "buyer-1")),
