@@ -201,7 +201,7 @@ def test_a_stopped_sweeper_never_comes_back() -> None:
         ("meteor", "unknown fault 'meteor'. Faults: none, redis-restart, redis-kill"),
         ("redis-kill+", "a fault has no name: write one before and after each `+`"),
         ("redis-kill+slow", "unknown fault 'slow'"),
-        ("", "unknown fault ''"),
+        ("", "a fault has no name"),
     ],
 )
 def test_an_unknown_name_is_told_with_the_nearest(name: str, message: str) -> None:
