@@ -2,7 +2,7 @@
 
 Each process has a database of its own, so that runs in several processes meet in nothing but the
 server's processors; it is emptied before each run. Connections carry nothing from run to run
-either: they prepare no statements, and DISCARD ALL removes the rest.
+either, except the names of texts (`model.postgres.form`): `RESET` removes what a session keeps.
 """
 
 import atexit
