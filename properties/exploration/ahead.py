@@ -16,7 +16,7 @@ from typing import Protocol
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from properties.exploration.branching import Branching, Sleep, still_asleep
-from properties.exploration.execution import Executions, NotDeterministic
+from properties.exploration.execution import Executions, NotDeterministic, patiently
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
 
@@ -89,10 +89,12 @@ class Walker:
         self._met.update(met[at : at + STATE_BYTES] for at in range(0, len(met), STATE_BYTES))
         before = self._executions.replayed
         try:
-            turns, judged = self._walk(errand)
+            walked = patiently(lambda: self._walk(errand), self._executions.put_away)
         except NotDeterministic as error:
             differs = (error.number, error.first, error.second)
             return Report(turns=(), judged=None, replayed=0, differs=differs)
+        turns, judged = walked
+        self._met.update(node.state for _, node in turns)
         replayed = self._executions.replayed - before
         return Report(turns=tuple(turns), judged=judged, replayed=replayed)
 
@@ -101,14 +103,15 @@ class Walker:
         world = executions.again(errand.path)
         meaning, choice, sleep = executions.meaning(world), errand.choice, errand.sleep
         turns: list[tuple[Turn, Node]] = []
+        met: set[bytes] = set()
         try:
             while choice is not None:
                 turn = executions.take(world, choice)
                 node = read_node(executions, world)
                 turns.append((turn, node))
-                if node.state in self._met:
+                if node.state in self._met or node.state in met:
                     return turns, None
-                self._met.add(node.state)
+                met.add(node.state)
                 sleep = still_asleep(sleep, turn) if node.meaning == meaning else {}
                 meaning = node.meaning
                 choice = branch(node, sleep, reduce=self._reduce).next()

@@ -1,14 +1,18 @@
 """One execution after the other of the same small world, and the fence around non-determinism."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
+from model.database import TRIES, TooSlow
 from model.exploring.digest import digest
 from model.exploring.prepared import prepared_ground
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from properties.exploration.precedence import ENDED, ENDINGS, precedence
+
+T = TypeVar("T")
 
 _INTERRUPTING = ("lost-reply", "app-kill", "db-restart", "expire")
 
@@ -42,6 +46,20 @@ class NotDeterministic(Exception):
         return NotDeterministic, (self.number, self.first, self.second)
 
 
+def patiently(attempt: Callable[[], T], put_away: Callable[[], None]) -> T:
+    """Make an attempt; again, after putting its world away, if this machine was too slow for it.
+
+    Raises:
+        TooSlow: it was so each time, for a real server whose waits it has to see in time.
+    """
+    for _ in range(TRIES - 1):
+        with suppress(TooSlow):
+            return attempt()
+        with suppress(TooSlow):  # it is said again when the world is put away
+            put_away()
+    return attempt()
+
+
 def _tasks(world: World) -> int:
     return sum(actor.kind == "task" for actor in world.actors)
 
@@ -72,7 +90,8 @@ class Executions:
         self.histories = histories
         self.ground = prepared_ground(small)
         self.replayed = 0
-        self._callers: list[str] = []  # of the latest world's calls
+        self._latest: World | None = None
+        self._callers: list[str] = []  # of its calls
 
     def close(self) -> None:
         """Close the database."""
@@ -113,7 +132,13 @@ class Executions:
     def fresh(self) -> World:
         """A world at its beginning."""
         self._callers = []
-        return World(self.ground)
+        world = self._latest = World(self.ground)
+        return world
+
+    def put_away(self) -> None:
+        """Close the latest world, closed or not."""
+        if self._latest is not None:
+            self._latest.close()
 
     def again(self, turns: Sequence[Made]) -> World:
         """A world after these turns.

@@ -16,7 +16,7 @@ from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from model.streams import stream
-from properties.exploration.execution import Executions, first_divergence
+from properties.exploration.execution import Executions, first_divergence, patiently
 from properties.exploration.exhaustive import Bounds
 from properties.exploration.finding import INTERRUPTED, Exploration, judge_history
 
@@ -121,7 +121,7 @@ class Sampling:
                 if self.bounds.seconds is not None and seconds > self.bounds.seconds:
                     found.cut += f", for {self.bounds.seconds:g} s"
                     break
-                violated = self._one(found.schedules + self.first)
+                violated = self._patiently(found.schedules + self.first)
                 self.failed.append(any(counts(name) for name in violated))
                 if until(found):
                     break
@@ -152,6 +152,9 @@ class Sampling:
     def _chooser(self, number: int) -> Chooser:
         draw = stream(self.seed, "explore", self.how, number)
         return Pct(draw, self._steps) if self.how == "pct" else RandomWalk(draw)
+
+    def _patiently(self, number: int) -> list[str]:
+        return patiently(lambda: self._one(number), self._executions.put_away)
 
     def _one(self, number: int) -> list[str]:
         found = self.found
@@ -192,10 +195,12 @@ class Sampling:
 
     def _walk(self, chooser: Chooser) -> World:
         world = self._executions.fresh()
+        visited: set[bytes] = set()
         while not world.over:
             choices = world.choices()
             if not choices:
                 break
             self._executions.take(world, chooser.pick(world, choices))
-            self.found.visited.add(world.state())
+            visited.add(world.state())
+        self.found.visited |= visited
         return world

@@ -13,7 +13,7 @@ from model.exploring.small_world import SmallWorld
 from model.exploring.turn import GROUP, Turn
 from model.exploring.world import World
 from model.history import History
-from properties.exploration.execution import Executions
+from properties.exploration.execution import Executions, patiently
 from properties.judge import INVARIANTS
 from properties.verdicts import Violation
 
@@ -104,13 +104,11 @@ class Shrinker:
         self._tried.add(key)
         self.pulse()
         self.trials += 1
-        world = repaired(self._executions, schedule)
-        if world.crashed:
-            world.close()
+        made = self._executions
+        executed = patiently(lambda: _executed(made, schedule), made.put_away)
+        if executed is None:
             return None
-        turns = tuple(world.turns)
-        history = world.settle()
-        world.close()
+        turns, history = executed
         violations = INVARIANTS[self.invariant].check(history).violations
         if not violations:
             return None
@@ -221,6 +219,17 @@ def _blocks(schedule: tuple[str, ...]) -> list[tuple[str, ...]]:
 
 def _joined(blocks: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(choice for block in blocks for choice in block)
+
+
+def _executed(
+    executions: Executions, schedule: Sequence[str]
+) -> tuple[tuple[Turn, ...], History] | None:
+    """Execute a repaired schedule to its end; None if code under test crashed."""
+    world = repaired(executions, schedule)
+    turns = tuple(world.turns)
+    history = None if world.crashed else world.settle()
+    world.close()
+    return None if history is None else (turns, history)
 
 
 def repaired(executions: Executions, schedule: Sequence[str]) -> World:

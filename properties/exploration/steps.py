@@ -1,14 +1,12 @@
 """How a search moves: one choice at a time, by whoever executes it."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Protocol
 
-from model.database import TRIES, TooSlow
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
-from properties.exploration.execution import Executions
+from properties.exploration.execution import Executions, patiently
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
 
@@ -50,12 +48,7 @@ class Here:
             NotDeterministic: executing the same choices again led elsewhere.
         """
         del node
-        for _ in range(TRIES - 1):
-            with suppress(TooSlow):
-                return self._take(path, choice)
-            with suppress(TooSlow):  # it is said again when the world is put away
-                self.leave()
-        return self._take(path, choice)
+        return patiently(lambda: self._take(path, choice), self.leave)
 
     def _take(self, path: Sequence[Turn], choice: str) -> tuple[Turn, Node]:
         world = self._at(path)

@@ -7,7 +7,7 @@ the same choices again; where the code has changed, the first turn that went ano
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ from typing import Any
 from model.exploring.small_world import world_from_dict
 from model.exploring.turn import Turn
 from model.history import History
-from properties.exploration.execution import Executions, NotDeterministic, first_divergence
+from properties.exploration.execution import (
+    Executions,
+    NotDeterministic,
+    first_divergence,
+    patiently,
+)
 from properties.exploration.shrinking import Counterexample
 from properties.judge import INVARIANTS, judge
 from properties.verdicts import Verdict, Violation
@@ -187,6 +192,27 @@ def line_of(turn: Turn) -> str:
 def retrace(trace: Trace) -> Retraced:
     """Make a trace's choices again, as far as they are possible, and judge what came of it."""
     executions = Executions(trace.world, reduce=False)
+    turns, history, divergence = patiently(
+        lambda: _made_again(executions, trace), executions.put_away
+    )
+    executions.close()
+    verdicts = {} if history is None else judge(history)
+    result = Retraced(
+        trace=trace,
+        turns=turns,
+        history=history,
+        verdicts=verdicts,
+        divergence=divergence,
+        same_bytes=False,
+    )
+    found = result.counterexample
+    same = found is not None and trace_text(found) == trace.text
+    return replace(result, same_bytes=same)
+
+
+def _made_again(
+    executions: Executions, trace: Trace
+) -> tuple[tuple[Turn, ...], History | None, NotDeterministic | None]:
     world = executions.fresh()
     divergence = None
     for number, (choice, line) in enumerate(zip(trace.schedule, trace.lines, strict=True), start=1):
@@ -201,23 +227,4 @@ def retrace(trace: Trace) -> Retraced:
         divergence = first_divergence(trace.lines, [line_of(turn) for turn in turns])
     history = world.settle() if world.over and not world.crashed else None
     world.close()
-    executions.close()
-    verdicts = {} if history is None else judge(history)
-    result = Retraced(
-        trace=trace,
-        turns=turns,
-        history=history,
-        verdicts=verdicts,
-        divergence=divergence,
-        same_bytes=False,
-    )
-    found = result.counterexample
-    same = found is not None and trace_text(found) == trace.text
-    return Retraced(
-        trace=trace,
-        turns=turns,
-        history=history,
-        verdicts=verdicts,
-        divergence=divergence,
-        same_bytes=same,
-    )
+    return turns, history, divergence

@@ -18,7 +18,11 @@ from model.postgres.flight import PROBE_MS, Flight
 from model.postgres.server import PostgresServer
 from model.postgres.stock import stock_of
 from model.run import simulate
-from properties.exploration.exhaustive import Search
+from properties.exploration.execution import Executions
+from properties.exploration.exhaustive import Bounds, Search
+from properties.exploration.sampling import Sampling
+from properties.exploration.shrinking import Shrinker, repaired
+from properties.exploration.trace import Trace, line_of, retrace
 from tests.model.postgres import crowd
 from tests.model.postgres.test_repeatable import spec
 from tests.model.postgres.world import TAKE_ONE, PostgresWorld
@@ -26,6 +30,11 @@ from tests.properties.exploration.crews import everything
 
 NAPS_S = (0.0003, 0.002, 0.008, 0.03)
 ROWS = {"event_lock": "update"}  # a bad variant that deadlocks
+DEADLOCKING: dict[str, Any] = {
+    "strategy": "db-cart-row-lock",
+    "options": ROWS,
+    "visits": ("leave", "leave"),
+}
 
 
 @contextmanager
@@ -136,11 +145,50 @@ def test_a_machine_that_is_always_too_slow_is_told_so(monkeypatch: pytest.Monkey
 
 def test_a_move_whose_victim_came_too_early_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """In explored worlds, too."""
-    world = {"strategy": "db-cart-row-lock", "options": ROWS, "visits": ("leave", "leave")}
-    at_once = searched(**world)
+    at_once = searched(**DEADLOCKING)
     late = _stops_late(monkeypatch, 2.0 * explored.DEADLOCK_CHECK_MS, 3)
-    assert searched(**world) == at_once
+    assert searched(**DEADLOCKING) == at_once
     assert len(late) == 3
+
+
+def test_a_schedule_whose_victim_came_too_early_is_drawn_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In samples, from the same stream."""
+
+    def sampled() -> Any:
+        small = SmallWorld(database="postgres", **DEADLOCKING)
+        return everything(Sampling(small, Bounds(), how="random", schedules=12).run())
+
+    at_once = sampled()
+    late = _stops_late(monkeypatch, 2.0 * explored.DEADLOCK_CHECK_MS, 2)
+    assert sampled() == at_once
+    assert len(late) == 2
+
+
+def test_a_schedule_whose_victim_came_too_early_is_executed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the replay of a trace, and while a counterexample is shrunk."""
+    small = SmallWorld(database="postgres", **DEADLOCKING)
+    made = Executions(small, reduce=False)
+    world = repaired(made, ["A", "B"] * 5)
+    turns = tuple(world.turns)
+    world.close()
+    made.close()
+    lines = tuple(line_of(turn) for turn in turns)
+    assert any("DeadlockDetected" in line for line in lines)
+    schedule = tuple(turn.choice for turn in turns)
+    trace = Trace(
+        text="", world=small, invariant="no-overbooking", message="", schedule=schedule, lines=lines
+    )
+    late = _stops_late(monkeypatch, 2.0 * explored.DEADLOCK_CHECK_MS, 1)
+    again = retrace(trace)
+    assert (again.divergence, tuple(map(line_of, again.turns))) == (None, lines)
+    assert len(late) == 1
+    late = _stops_late(monkeypatch, 2.0 * explored.DEADLOCK_CHECK_MS, 1)
+    assert Shrinker("no-overbooking")._fails(small, schedule) is None
+    assert len(late) == 1
 
 
 def test_a_monitor_that_is_always_slow_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
