@@ -164,12 +164,16 @@ class VirtualConnection(psycopg.Connection[Any]):
         """Send one statement, with the BEGIN it may need, and await its answer.
 
         A session that was stopped while others made and dropped many tables has lost its plans:
-        so that it need not be known whether it has, they are made anew after each wait.
+        so that it need not be known whether it has, they are made anew after each wait. To discard
+        them takes the transaction's snapshot, so it must not go before what takes none, such as
+        LOCK TABLE or SET TRANSACTION: before a statement that has a plan, and so one itself.
         """
         form.fill(statement.text, parameters)
         begins = self.at_rest and not self._autocommit
         before = self._begin() if begins else ()
-        if self.was_stopped and (begins or self.pgconn.transaction_status != _INERROR):
+        planned = statement.of_rows or form.has_parameters
+        well = begins or self.pgconn.transaction_status != _INERROR
+        if self.was_stopped and planned and well:
             self.was_stopped = False
             before = (*before, b"DISCARD PLANS")
         if not statement.of_rows:

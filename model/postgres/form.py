@@ -98,6 +98,11 @@ class Form:
             self._names[self._query.types, self._plan] = sending.naming
 
     @property
+    def has_parameters(self) -> bool:
+        """Whether this sending has: then it is one statement, and one that is planned."""
+        return bool(self._query.params)
+
+    @property
     def _plan(self) -> int:
         """Which of its plans this sending has: 0 is that of the first one, 1 lasts to the 7th."""
         return self.asked.bit_length() // 2

@@ -191,14 +191,18 @@ class Stock:
         """The answer.
 
         Raises:
-            DatabaseUnavailable: the server went away.
+            DatabaseUnavailable: the server went away, or is out of resources.
         """
-        pgconn = self.monitor.pgconn
         found: set[int] = set()
-        while (result := pgconn.get_result()) is not None:
+        said = ""
+        while (result := self.monitor.pgconn.get_result()) is not None:  # to the end, also then
             if result.status != ExecStatus.TUPLES_OK:
-                raise self.unavailable("the real server went away", pgconn.error_message.decode())
+                said = result.error_message.decode(errors="replace")
             found |= {int(result.get_value(row, 0) or 0) for row in range(result.ntuples)}
+        if said:
+            gone = self.monitor.pgconn.status == ConnStatus.BAD
+            what = "went away" if gone else "does not say who waits"
+            raise self.unavailable(f"the real server {what}", said)
         return found
 
     def who_waits(self) -> set[int]:

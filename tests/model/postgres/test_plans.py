@@ -7,7 +7,7 @@ index; `EXPLAIN EXECUTE` says which plan a session keeps.
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, text, update
 
 from model.postgres.client import VirtualConnection
 from reservation.tables import events, metadata
@@ -113,3 +113,34 @@ def test_after_a_wait_everything_is_planned_anew(*, waits: bool) -> None:
     shop.transaction(0.1, "second", second)
     shop.run()
     assert plans == [MADE_WHEN_LARGE if waits else MADE_WHEN_EMPTY]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_snapshot_is_taken_by_the_first_that_needs_one(*, waits: bool) -> None:
+    """A table is locked before anything is seen of it, also by who has waited for something."""
+    shop = Shop(isolation="repeatable-read")
+    session = shop.session()
+    left: list[Any] = []
+
+    def first(connection: Connection) -> None:
+        connection.execute(text("LOCK TABLE seats"))
+        shop.kernel.sleep(1.0 if waits else 0.0)
+
+    def seller(connection: Connection) -> None:
+        connection.execute(SELL_ONE)
+        shop.kernel.sleep(1.0)
+
+    def second() -> None:
+        session.cursor().execute("LOCK TABLE seats")
+        session.commit()
+        shop.kernel.sleep(2.5 - shop.env.now)
+        session.cursor().execute("LOCK TABLE events")
+        cursor = session.cursor().execute("SELECT remaining_ticket FROM events")
+        left.append(cursor.fetchall())
+        session.commit()
+
+    shop.transaction(0.0, "first", first)
+    shop.at(0.1, "second", second)
+    shop.transaction(2.0, "seller", seller)
+    shop.run()
+    assert left == [[(8,)]]

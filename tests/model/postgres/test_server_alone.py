@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, exc, update
 
+from model.database import DatabaseUnavailable
+from model.postgres.stock import WAITING
 from tests.model.driving import FakeServer
 from tests.model.postgres.world import TAKE_ONE, PostgresWorld, state_of, stock
 
@@ -89,3 +91,17 @@ def test_a_restart_lets_nobody_inherit_a_lock(first: str) -> None:
     assert told_s == {"waiter": pytest.approx(4.0, abs=0.01)}
     world.postgres.start()
     assert world.left() == [9]
+
+
+def test_a_monitor_that_is_refused_an_answer_can_be_asked_again() -> None:
+    """The refusal ends the run, under its own name, and not what the process does after it."""
+    monitored = PostgresWorld().postgres.stock
+    monitored.monitor.execute("DEALLOCATE waiting")
+    try:
+        with pytest.raises(DatabaseUnavailable, match="does not say who waits"):
+            monitored.who_waits()
+        assert monitored.ask("SELECT 1") == [(1,)]
+    finally:
+        monitored.lost = None
+        monitored.monitor.pgconn.prepare(b"waiting", WAITING)
+    assert monitored.who_waits() == set()
