@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn
+from sqlalchemy import CheckConstraint, Table, UniqueConstraint
 
 from model.database import DatabaseUnavailable, TooSlow, shown
 from model.postgres.address import Address, address_of
@@ -53,7 +54,27 @@ IN_EACH_DATABASE = (
     "idle_in_transaction_session_timeout = 0",
 )
 _SHUT_DOWN = frozenset({"57P01", "57P02", "57P03"})  # no simulated fault is told in this way
-OUR_TABLES = frozenset(metadata.tables)
+_SHAPES = """
+SELECT relname, relnatts, relchecks,
+    ARRAY(SELECT i.relname::text COLLATE "C" FROM pg_catalog.pg_index JOIN pg_catalog.pg_class i
+        ON i.oid = indexrelid WHERE indrelid = t.oid ORDER BY 1),
+    relhasrules
+        OR EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = t.oid AND attisdropped)
+        OR EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = t.oid AND NOT tgisinternal)
+FROM pg_catalog.pg_class t
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') ORDER BY relname
+"""
+
+
+def _shape(table: Table) -> tuple[int, int, list[str], bool]:
+    """As `_SHAPES` tells it: columns, checks, indexes, and whether there is more to know."""
+    uniques = [str(each.name) for each in table.constraints if isinstance(each, UniqueConstraint)]
+    checks = sum(isinstance(each, CheckConstraint) for each in table.constraints)
+    indexes = [f"{table.name}_pkey", *uniques, *(str(each.name) for each in table.indexes)]
+    return len(table.columns), checks, sorted(indexes), False
+
+
+_OURS = {name: _shape(table) for name, table in metadata.tables.items()}
 
 
 class Stock:
@@ -250,7 +271,7 @@ class Stock:
         return psycopg.connect(self.address.conninfo, dbname=self.name, autocommit=True)
 
     def empty(self) -> None:
-        """Leave no row, no sequence value and no foreign table of the last run.
+        """Leave no row, no sequence value and no change of the tables of the last run.
 
         Raises:
             DatabaseUnavailable: the server could not (a full disk).
@@ -264,15 +285,11 @@ class Stock:
             ) from error
 
     def _empty(self) -> None:
-        rows = self.monitor.execute(
-            "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 'public'::regnamespace "
-            "AND relkind IN ('r', 'p') ORDER BY relname"
-        ).fetchall()
-        names = [str(name) for (name,) in rows]
-        if not names:
+        found = {str(name): tuple(shape) for name, *shape in self.monitor.execute(_SHAPES)}
+        if not found:
             return
-        listed = sql.SQL(", ").join(sql.Identifier(name) for name in names)
-        if set(names) <= OUR_TABLES:
+        listed = sql.SQL(", ").join(map(sql.Identifier, found))
+        if all(_OURS.get(name) == shape for name, shape in found.items()):
             self.monitor.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(listed))
         else:
             self.monitor.execute(sql.SQL("DROP TABLE {} CASCADE").format(listed))

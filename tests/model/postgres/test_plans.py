@@ -1,5 +1,7 @@
 """When the server plans a statement again: never at a moment that the run alone does not decide.
 
+Nor by what an earlier run has left.
+
 A lookup of five carts by their keys reads an empty table from end to end, and a large one by its
 index; `EXPLAIN EXECUTE` says which plan a session keeps.
 """
@@ -144,3 +146,38 @@ def test_a_snapshot_is_taken_by_the_first_that_needs_one(*, waits: bool) -> None
     shop.transaction(2.0, "seller", seller)
     shop.run()
     assert left == [[(8,)]]
+
+
+CHANGES = (
+    "CREATE INDEX by_customer ON carts (customer_id)",
+    "DROP INDEX ix_carts_event_status",
+    "ALTER TABLE carts ADD COLUMN note text",
+    "ALTER TABLE carts DROP COLUMN customer_id",
+    "ALTER TABLE carts ADD CHECK (quantity > 0)",
+    "CREATE RULE nothing AS ON DELETE TO carts DO INSTEAD NOTHING",
+    "CREATE TABLE notes (text text)",
+)
+
+
+def tables(shop: Shop) -> Any:
+    """What the catalogue says of the shop's tables."""
+    asked = (
+        "SELECT c.relname, relkind, attname, pg_get_constraintdef(k.oid), ev_type"
+        " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid"
+        " LEFT JOIN pg_constraint k ON conrelid = c.oid LEFT JOIN pg_rewrite ON ev_class = c.oid"
+        " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 ORDER BY 1, 2, 3, 4, 5"
+    )
+    return shop.postgres.stock.ask(asked)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_an_earlier_run_changed_of_the_tables_is_gone(change: str) -> None:
+    """An index, a column, a rule: a run has the shop's tables as a first run has them."""
+    first = Shop()
+    as_made = tables(first)
+    session = first.session()
+    session.cursor().execute(change)
+    session.commit()
+    assert tables(first) != as_made
+    first.close_all()
+    assert tables(Shop()) == as_made
