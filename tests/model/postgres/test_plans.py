@@ -180,4 +180,6 @@ def test_what_an_earlier_run_changed_of_the_tables_is_gone(change: str) -> None:
     session.commit()
     assert tables(first) != as_made
     first.close_all()
-    assert tables(Shop()) == as_made
+    again = Shop()
+    assert tables(again) == as_made
+    again.postgres.stock.hides = False  # a rule may, and is gone
