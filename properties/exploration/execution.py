@@ -95,6 +95,7 @@ class Executions:
 
     def close(self) -> None:
         """Close the database."""
+        self._latest = None
         self.ground.close()
 
     def whole(self, world: World) -> bool:
@@ -132,6 +133,7 @@ class Executions:
     def fresh(self) -> World:
         """A world at its beginning."""
         self._callers = []
+        self._latest = None  # whatever is left of it ends before the next one begins
         world = self._latest = World(self.ground)
         return world
 
