@@ -121,6 +121,7 @@ class RedisAlone:
             retries=0,
             draw=Random(1),
         )
+        self._client.response_callbacks.clear()  # of a command that a MULTI queues: it has none
 
     def ask(self, name: str, at_s: float, arguments: list[bytes]) -> None:
         """Execute one command."""
