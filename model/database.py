@@ -1,8 +1,10 @@
 """Which database a run is played on: the simulated SQLite, or a real PostgreSQL in virtual time."""
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Engine
 
@@ -26,6 +28,22 @@ class TooSlow(DatabaseUnavailable):
 
 TRIES = 4
 """How often a run, or a move of a search, is made on a server that is driven too slowly."""
+
+T = TypeVar("T")
+
+
+def patiently(attempt: Callable[[], T], put_away: Callable[[], None] = lambda: None) -> T:
+    """Make an attempt; again, after putting away what it left, if this machine was too slow for it.
+
+    Raises:
+        TooSlow: it was so each time, for a real server whose waits it has to see in time.
+    """
+    for _ in range(TRIES - 1):
+        with suppress(TooSlow):
+            return attempt()
+        with suppress(TooSlow):  # it is said again when a world is put away
+            put_away()
+    return attempt()
 
 
 class UnknownDatabase(ValueError):

@@ -1,6 +1,5 @@
 """One run from its spec: build the cloud, open the sale, let everybody finish, audit."""
 
-from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, insert
@@ -9,7 +8,7 @@ from chaos.faults import FaultPlan
 from model.audit import read_audit
 from model.buyers import EVENT_ID, Counter, Crowd, seat_names
 from model.collector import rare_collections
-from model.database import TRIES, TooSlow
+from model.database import patiently
 from model.history import FaultSpan, History
 from model.housekeeping import Housekeeping
 from model.injector import Injector, fault_name
@@ -50,10 +49,7 @@ def simulate(
             the spec asks for what is not there.
         DatabaseUnavailable: a real server went away, or this machine was too slow in each try.
     """
-    for _ in range(TRIES - 1):
-        with suppress(TooSlow):
-            return _simulate(spec, record_crossings=record_crossings, plan=plan)
-    return _simulate(spec, record_crossings=record_crossings, plan=plan)
+    return patiently(lambda: _simulate(spec, record_crossings=record_crossings, plan=plan))
 
 
 def _simulate(spec: RunSpec, *, record_crossings: bool, plan: FaultPlan | None) -> RunResult:

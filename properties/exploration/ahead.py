@@ -13,10 +13,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from model.database import patiently
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from properties.exploration.branching import Branching, Sleep, still_asleep
-from properties.exploration.execution import Executions, NotDeterministic, patiently
+from properties.exploration.execution import Executions, NotDeterministic
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
 

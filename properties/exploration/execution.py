@@ -1,18 +1,14 @@
 """One execution after the other of the same small world, and the fence around non-determinism."""
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Protocol
 
-from model.database import TRIES, TooSlow
 from model.exploring.digest import digest
 from model.exploring.prepared import prepared_ground
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from properties.exploration.precedence import ENDED, ENDINGS, precedence
-
-T = TypeVar("T")
 
 _INTERRUPTING = ("lost-reply", "app-kill", "db-restart", "expire")
 
@@ -44,20 +40,6 @@ class NotDeterministic(Exception):
     def __reduce__(self) -> tuple[type["NotDeterministic"], tuple[int, str, str]]:
         """As it crosses from a worker process to its parent."""
         return NotDeterministic, (self.number, self.first, self.second)
-
-
-def patiently(attempt: Callable[[], T], put_away: Callable[[], None]) -> T:
-    """Make an attempt; again, after putting its world away, if this machine was too slow for it.
-
-    Raises:
-        TooSlow: it was so each time, for a real server whose waits it has to see in time.
-    """
-    for _ in range(TRIES - 1):
-        with suppress(TooSlow):
-            return attempt()
-        with suppress(TooSlow):  # it is said again when the world is put away
-            put_away()
-    return attempt()
 
 
 def _tasks(world: World) -> int:

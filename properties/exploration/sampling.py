@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
+from model.database import patiently
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
 from model.streams import stream
-from properties.exploration.execution import Executions, first_divergence, patiently
+from properties.exploration.execution import Executions, first_divergence
 from properties.exploration.exhaustive import Bounds
 from properties.exploration.finding import INTERRUPTED, Exploration, judge_history
 

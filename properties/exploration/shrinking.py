@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from model.database import patiently
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import GROUP, Turn
 from model.exploring.world import World
 from model.history import History
-from properties.exploration.execution import Executions, patiently
+from properties.exploration.execution import Executions
 from properties.judge import INVARIANTS
 from properties.verdicts import Violation
 

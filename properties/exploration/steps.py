@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from model.database import patiently
 from model.exploring.small_world import SmallWorld
 from model.exploring.turn import Turn
 from model.exploring.world import World
-from properties.exploration.execution import Executions, patiently
+from properties.exploration.execution import Executions
 from properties.exploration.finding import Judged, judge_history
 from properties.exploration.node import Node, read_node
 

@@ -12,15 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from model.database import patiently
 from model.exploring.small_world import world_from_dict
 from model.exploring.turn import Turn
 from model.history import History
-from properties.exploration.execution import (
-    Executions,
-    NotDeterministic,
-    first_divergence,
-    patiently,
-)
+from properties.exploration.execution import Executions, NotDeterministic, first_divergence
 from properties.exploration.shrinking import Counterexample
 from properties.judge import INVARIANTS, judge
 from properties.verdicts import Verdict, Violation

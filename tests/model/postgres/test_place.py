@@ -34,12 +34,13 @@ def test_it_lives_in_memory_if_there_is_plenty(memory: Path) -> None:
     assert cluster._place(None) == cluster._place("nobody") == str(memory)
 
 
+@pytest.mark.parametrize("name", cluster.CHOSEN_BY)
 def test_a_place_that_was_chosen_is_kept(
-    memory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    memory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     """TMPDIR is how people say where there is room."""
     assert memory.exists()
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr(cluster.tempfile, "tempdir", None)  # it remembers
     assert cluster._place(None) != str(memory)
 

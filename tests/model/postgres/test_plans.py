@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text, update
 
+from model.exploring.small_world import SmallWorld
 from model.postgres.client import VirtualConnection
+from properties.exploration.execution import Executions
 from reservation.tables import events, metadata
 from tests.model.postgres.world import PostgresWorld
 
@@ -148,6 +150,7 @@ def test_a_snapshot_is_taken_by_the_first_that_needs_one(*, waits: bool) -> None
     assert left == [[(8,)]]
 
 
+BUILT_IN = "suppress_redundant_updates_trigger"
 CHANGES = (
     "CREATE INDEX by_customer ON carts (customer_id)",
     "DROP INDEX ix_carts_event_status",
@@ -155,6 +158,7 @@ CHANGES = (
     "ALTER TABLE carts DROP COLUMN customer_id",
     "ALTER TABLE carts ADD CHECK (quantity > 0)",
     "CREATE RULE nothing AS ON DELETE TO carts DO INSTEAD NOTHING",
+    f"CREATE TRIGGER lazy BEFORE UPDATE ON carts FOR EACH ROW EXECUTE FUNCTION {BUILT_IN}()",
     "CREATE TABLE notes (text text)",
 )
 
@@ -162,10 +166,11 @@ CHANGES = (
 def tables(shop: Shop) -> Any:
     """What the catalogue says of the shop's tables."""
     asked = (
-        "SELECT c.relname, relkind, attname, pg_get_constraintdef(k.oid), ev_type"
+        "SELECT c.relname, relkind, attname, pg_get_constraintdef(k.oid), ev_type, tgname"
         " FROM pg_class c JOIN pg_attribute a ON attrelid = c.oid"
         " LEFT JOIN pg_constraint k ON conrelid = c.oid LEFT JOIN pg_rewrite ON ev_class = c.oid"
-        " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 ORDER BY 1, 2, 3, 4, 5"
+        " LEFT JOIN pg_trigger ON tgrelid = c.oid AND NOT tgisinternal"
+        " WHERE relnamespace = 'public'::regnamespace AND attnum > 0 ORDER BY 1, 2, 3, 4, 5, 6"
     )
     return shop.postgres.stock.ask(asked)
 
@@ -183,3 +188,18 @@ def test_what_an_earlier_run_changed_of_the_tables_is_gone(change: str) -> None:
     again = Shop()
     assert tables(again) == as_made
     again.postgres.stock.hides = False  # a rule may, and is gone
+
+
+def test_explored_worlds_plan_each_time_anew() -> None:
+    """They go back and forth in the same sessions: no plan of another branch may be left."""
+    made = Executions(SmallWorld(database="postgres", strategy="db-cart", visits=("leave",)))
+    world = made.fresh()
+    world.take(world.moves()[0])
+    server: Any = made.ground.database
+    sessions = list(server.server.sessions)
+    assert sessions
+    for session in sessions:
+        shown = session.pgconn.exec_(b"SHOW plan_cache_mode")
+        assert shown.get_value(0, 0) == b"force_custom_plan"
+    world.close()
+    made.close()
